@@ -1,0 +1,265 @@
+"""The rows of a data set, grouped by domain and visited block by block.
+
+`Design` never copies X: rows that are not already in order are gathered one
+cache-sized block at a time, a column that is no feature gets the coefficient zero,
+and sparse rows are made dense only inside a block, where a Hessian needs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+import scipy.sparse as sp
+
+from sktie._typing import Array, FloatArray, IntArray, Matrix
+
+#: A block and what is made of it should stay in a core's own cache.
+BLOCK_BYTES = 1 << 20
+#: Lanes are what threads take up. Their number must not depend on the machine.
+MAX_LANES = 8
+#: Entries below which a lane costs more than it saves.
+LANE_ENTRIES = 1 << 18
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Rows ``start:stop`` of a block that belong to one domain."""
+
+    domain: int
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows ``start:stop`` of the design, in its order, cut at the domains."""
+
+    start: int
+    stop: int
+    segments: tuple[Segment, ...]
+
+
+class Design:
+    """Rows of X in the order of their domains.
+
+    Parameters
+    ----------
+    X : ndarray or CSR container of shape (n_rows_of_X, n_columns)
+        The data; never written to.
+    bounds : array of shape (n_domains + 1,)
+        Where each domain begins among the rows in order, and the end.
+    order : array of shape (n_rows,), optional
+        Row of X at each place; by default the rows of X as they are.
+    skip : int, optional
+        A column of X that is no feature.
+    fit_intercept : bool, default=True
+        Whether the last coefficient is an intercept.
+    """
+
+    def __init__(
+        self,
+        X: Matrix,
+        bounds: IntArray,
+        *,
+        order: IntArray | None = None,
+        skip: int | None = None,
+        fit_intercept: bool = True,
+    ) -> None:
+        self.X = X
+        self.bounds = bounds
+        self.order = order
+        self.skip = skip
+        self.fit_intercept = fit_intercept
+        self.is_sparse = sp.issparse(X)
+        self.dtype = X.dtype
+        self.n_rows = int(bounds[-1])
+        self.n_domains = len(bounds) - 1
+        self.n_features = X.shape[1] - (skip is not None)
+        self.n_coefs = self.n_features + fit_intercept
+
+    def rows_per_block(self, row_bytes: float) -> int:
+        return int(np.clip(BLOCK_BYTES / max(row_bytes, 1.0), 128, 1 << 14))
+
+    @property
+    def entries(self) -> int:
+        """Stored numbers in the rows."""
+        if self.is_sparse:
+            return int(self.X.nnz * (self.n_rows / max(1, self.X.shape[0])))
+        return int(self.n_rows * self.X.shape[1])
+
+    @property
+    def n_lanes(self) -> int:
+        return int(np.clip(self.entries // LANE_ENTRIES, 1, MAX_LANES))
+
+    @cached_property
+    def lanes(self) -> list[list[Block]]:
+        """Blocks of rows, in lanes of about equal size."""
+        if self.is_sparse:
+            # A block of sparse rows costs a dense gradient: few blocks.
+            step = -(-self.n_rows // self.n_lanes)
+        else:
+            step = self.rows_per_block(self.dtype.itemsize * self.X.shape[1])
+        starts = range(0, self.n_rows, step)
+        blocks = [self._block(a, min(a + step, self.n_rows)) for a in starts]
+        cuts = np.linspace(0, len(blocks), self.n_lanes + 1).astype(int)
+        lanes = [blocks[a:b] for a, b in pairwise(cuts)]
+        return [lane for lane in lanes if lane]
+
+    def _block(self, start: int, stop: int) -> Block:
+        first = int(np.searchsorted(self.bounds, start, side="right")) - 1
+        last = int(np.searchsorted(self.bounds, stop, side="left"))
+        segments = []
+        for domain in range(first, last):
+            a = max(start, int(self.bounds[domain])) - start
+            b = min(stop, int(self.bounds[domain + 1])) - start
+            if a < b:
+                segments.append(Segment(domain, a, b))
+        return Block(start, stop, tuple(segments))
+
+    def domain_blocks(self, n_outputs: int) -> list[tuple[int, list[Block]]]:
+        """Blocks for Hessians: (domain, blocks) pairs, a large domain in several."""
+        width = self.dtype.itemsize * self.n_coefs * (1 + n_outputs)
+        step = self.rows_per_block(width)
+        pieces = []
+        for domain in range(self.n_domains):
+            a, b = int(self.bounds[domain]), int(self.bounds[domain + 1])
+            share = (b - a) * self.n_coefs // LANE_ENTRIES
+            n_pieces = int(np.clip(share, 1, MAX_LANES))
+            cuts = np.linspace(a, b, n_pieces + 1).astype(int)
+            for c, d in pairwise(cuts):
+                blocks = [
+                    Block(s, e, (Segment(domain, 0, e - s),))
+                    for s in range(c, d, step)
+                    for e in [min(s + step, int(d))]
+                ]
+                pieces.append((domain, blocks))
+        return pieces
+
+    def rows(self, block: Block) -> Matrix:
+        """Return the rows of a block, all columns of X: a view where one is enough."""
+        if self.order is not None:
+            return self.X[self.order[block.start : block.stop]]
+        if not self.is_sparse:
+            return self.X[block.start : block.stop]
+        if block.start == 0 and block.stop == self.X.shape[0]:
+            return self.X
+        return self._sparse_view(block.start, block.stop)
+
+    def _sparse_view(self, start: int, stop: int) -> Matrix:
+        # Slicing a CSR container copies its entries; this shares them.
+        indptr = self.X.indptr[start : stop + 1]
+        a, b = indptr[0], indptr[-1]
+        parts = (self.X.data[a:b], self.X.indices[a:b], indptr - a)
+        shape = (stop - start, self.X.shape[1])
+        return sp.csr_array(parts, shape=shape, copy=False)
+
+    def dense_rows(self, block: Block) -> FloatArray:
+        """Return a dense (n, n_coefs) copy of a block: features, then ones."""
+        rows = self.rows(block)
+        if self.is_sparse:
+            rows = rows.toarray()
+        out = np.empty((block.stop - block.start, self.n_coefs), dtype=self.dtype)
+        skip, n_features = self.skip, self.n_features
+        if skip is None:
+            out[:, :n_features] = rows
+        else:
+            out[:, :skip] = rows[:, :skip]
+            out[:, skip:n_features] = rows[:, skip + 1 :]
+        if self.fit_intercept:
+            out[:, -1] = 1.0
+        return out
+
+    def widen(self, coefs: FloatArray) -> tuple[FloatArray, FloatArray | None]:
+        """Split (..., n_coefs) into slopes for all columns of X, and intercepts."""
+        slopes = coefs[..., : self.n_features].astype(self.dtype, copy=False)
+        if self.skip is not None:
+            slopes = np.insert(slopes, self.skip, 0.0, axis=-1)
+        if not self.fit_intercept:
+            return slopes, None
+        return slopes, coefs[..., -1].astype(self.dtype, copy=False)
+
+    def narrow(self, slopes: FloatArray, intercepts: FloatArray | None) -> FloatArray:
+        """Join gradients of slopes for all columns of X, and of intercepts."""
+        if self.skip is not None:
+            slopes = np.delete(slopes, self.skip, axis=-1)
+        if intercepts is None:
+            return slopes
+        return np.concatenate([slopes, intercepts[..., np.newaxis]], axis=-1)
+
+    def raw(
+        self,
+        block: Block,
+        rows: Matrix,
+        slopes: FloatArray,
+        intercepts: FloatArray | None,
+    ) -> FloatArray:
+        """Return the raw predictions (n, n_outputs) of a block; see `widen`."""
+        out = np.empty((block.stop - block.start, slopes.shape[1]), dtype=self.dtype)
+        for part, piece in self._pieces(block, rows):
+            out[part.start : part.stop] = piece @ slopes[part.domain].T
+            if intercepts is not None:
+                out[part.start : part.stop] += intercepts[part.domain]
+        return out
+
+    def accumulate(
+        self,
+        block: Block,
+        rows: Matrix,
+        gradient: FloatArray,
+        slopes: FloatArray,
+        intercepts: FloatArray | None,
+        first: int,
+    ) -> None:
+        """Add the adjoint of `raw` to slopes and intercepts of domains from first."""
+        for part, piece in self._pieces(block, rows):
+            g = gradient[part.start : part.stop]
+            slopes[part.domain - first] += (piece.T @ g).T
+            if intercepts is not None:
+                intercepts[part.domain - first] += g.sum(axis=0, dtype=np.float64)
+
+    @staticmethod
+    def _pieces(block: Block, rows: Matrix) -> Iterator[tuple[Segment, Matrix]]:
+        if len(block.segments) == 1:
+            yield block.segments[0], rows
+            return
+        for part in block.segments:
+            yield part, rows[part.start : part.stop]
+
+    def predict(self, members: FloatArray) -> FloatArray:
+        """Return the raw predictions of all rows, in the order of X."""
+        slopes, intercepts = self.widen(members)
+        out = np.empty((self.n_rows, members.shape[1]), dtype=self.dtype)
+        for lane in self.lanes:
+            for block in lane:
+                place: slice | IntArray = slice(block.start, block.stop)
+                if self.order is not None:
+                    place = self.order[place]
+                out[place] = self.raw(block, self.rows(block), slopes, intercepts)
+        return out
+
+    def sample(self, stride: int) -> tuple[Design, Array]:
+        """Return a design of every stride-th row of each domain, and those rows."""
+        chosen = np.concatenate(
+            [np.arange(a, b, stride) for a, b in pairwise(self.bounds)]
+        )
+        bounds = np.searchsorted(chosen, self.bounds)
+        places = chosen if self.order is None else self.order[chosen]
+        design = Design(
+            self.X[places], bounds, skip=self.skip, fit_intercept=self.fit_intercept
+        )
+        return design, chosen
+
+
+def group_rows(index: IntArray, n_groups: int) -> tuple[IntArray | None, IntArray]:
+    """Return an order that brings the rows of each group together, and its bounds.
+
+    The order is None where the rows are together already, group after group.
+    """
+    bounds = np.concatenate([[0], np.cumsum(np.bincount(index, minlength=n_groups))])
+    if np.all(index[:-1] <= index[1:]):
+        return None, bounds
+    return np.argsort(index, kind="stable"), bounds

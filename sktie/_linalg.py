@@ -1,0 +1,207 @@
+"""The Newton system of tied members, solved one member at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from scipy.linalg import get_lapack_funcs
+
+from sktie._typing import Array, FloatArray
+
+
+def cholesky(matrix: FloatArray) -> FloatArray:
+    """Return the lower Cholesky factor; semidefinite input gets a tiny ridge first."""
+    if not np.isfinite(matrix).all():
+        raise FloatingPointError(
+            "The Hessian overflows. Scale the features: squares of their values must "
+            "be finite."
+        )
+    (potrf,) = get_lapack_funcs(("potrf",), (matrix,))
+    factor, info = potrf(matrix, lower=True, clean=True)
+    ridge = 4 * np.finfo(matrix.dtype).eps
+    diagonal = np.diag(matrix)
+    floor = max(float(diagonal.max(initial=0.0)) * ridge, np.finfo(matrix.dtype).tiny)
+    while info != 0:
+        # Rows that leave a direction open (collinear features, C=inf): the system
+        # is consistent, and any solution of it is a descent direction.
+        lifted = matrix + np.diag(ridge * np.maximum(diagonal, floor))
+        factor, info = potrf(lifted, lower=True, clean=True)
+        ridge *= 16
+    return np.asarray(factor)
+
+
+def solve_lower(
+    factor: FloatArray, right: FloatArray, transposed: bool = False
+) -> FloatArray:
+    """Solve with a lower triangular factor, or with its transpose."""
+    if right.size == 0:
+        return right
+    (trtrs,) = get_lapack_funcs(("trtrs",), (factor, right))
+    solution, _ = trtrs(factor, right, lower=True, trans=int(transposed))
+    return np.asarray(solution)
+
+
+class BlockArrow:
+    r"""Newton system of members that meet only in their mean.
+
+    The Hessian, in scaled coordinates ``w_t = mean + scale * u_t`` with
+    ``sum_t u_t = 0``, of a function of the members with Hessians ``H_t``, their tie
+    and a decay ``d`` of their mean::
+
+        sum_t f_t(w_t) + 1/2 sum_t |u_t|_weight^2 + 1/2 |mean|_d^2
+
+    Parameters
+    ----------
+    hessians : array of shape (n_members, n, n)
+        ``H_t``, everything that acts on one member alone included. Overwritten.
+    scale, weight : array of shape (n,)
+        The coordinates of the tie, both in [0, 2]: its strength is
+        ``D = weight / scale^2``.
+    free_hub : bool
+        Whether the members are tied to their mean; otherwise to a fixed point, and
+        they do not meet at all.
+    mean_decay : array of shape (n,)
+        ``d``.
+    apply : callable
+        ``apply(function, items)``, a map; members are factored side by side.
+
+    Notes
+    -----
+    Each member is eliminated by a Cholesky factorisation of
+    ``A_t = scale H_t scale + weight``, bounded for every strength. What couples them
+    is chosen for each coefficient by the side on which it loses no digits:
+
+    * loose (D below the curvature): the force y that the mean exerts. Its equation
+      is ``n_members y - e sum_t x_t = ...`` with ``e -> 0`` as the tie does, so that
+      separate members need no mean at all;
+    * firm: the step dm of the mean. Its equation is the Schur complement, which at
+      inf is the pooled Hessian.
+
+    With ``E_t = [I_loose | -scale H_t,firm]`` both are one system for
+    ``v = (y, dm)``, and ``x_t = A_t^-1 (rho_t + E_t v)`` are the steps. An arrow
+    on the mean alone has condition 1e15 at a tie of 1e-12 (it must resolve a
+    direction that shifts the mean and all deviations against each other).
+    """
+
+    def __init__(
+        self,
+        hessians: FloatArray,
+        scale: FloatArray,
+        weight: FloatArray,
+        free_hub: bool,
+        mean_decay: FloatArray,
+        apply: Callable[..., Any],
+    ) -> None:
+        self._scale, self._weight = scale, weight
+        self._free_hub = free_hub
+        self._mean_decay = mean_decay
+        self._apply = apply
+        self._moving = np.flatnonzero(scale)
+        n_members = len(hessians)
+        with np.errstate(divide="ignore"):
+            strength = weight / np.square(scale)
+        # The decay of the mean counts as curvature, shared out among the members.
+        share = mean_decay / n_members
+        curvature = np.einsum("tjj->j", hessians) / n_members + share
+        firm = strength > curvature
+        self._firm = np.flatnonzero(firm) if free_hub else np.empty(0, np.intp)
+        self._loose = np.flatnonzero(~firm) if free_hub else np.empty(0, np.intp)
+        self._pull = weight - np.square(scale) * share
+        parts = apply(self._factor, [(h, share * scale) for h in hessians])
+        self._factors = [part[:2] for part in parts]
+        if free_hub:
+            self._couple(hessians, [part[2] for part in parts])
+
+    def _factor(
+        self, item: tuple[FloatArray, FloatArray]
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return L, V = L^-1 E and V'V of one member."""
+        hessian, shift = item
+        moving, scale = self._moving, self._scale[self._moving]
+        system = hessian[np.ix_(moving, moving)]
+        system *= scale[:, np.newaxis]
+        system *= scale
+        system[np.diag_indices_from(system)] += self._weight[moving]
+        factor = cholesky(system)
+        # Row of each coefficient among the moving ones; loose ones always move.
+        row = np.searchsorted(moving, self._loose)
+        n_loose, n_firm = len(self._loose), len(self._firm)
+        edge = np.zeros((len(moving), n_loose + n_firm), dtype=hessian.dtype)
+        edge[row, np.arange(n_loose)] = 1.0
+        edge[:, n_loose:] = -scale[:, np.newaxis] * hessian[np.ix_(moving, self._firm)]
+        firm_moving = np.flatnonzero(self._scale[self._firm])
+        row = np.searchsorted(moving, self._firm[firm_moving])
+        edge[row, n_loose + firm_moving] -= shift[self._firm[firm_moving]]
+        half = solve_lower(factor, edge)
+        return factor, half, half.T @ half
+
+    def _couple(self, hessians: FloatArray, squares: list[FloatArray]) -> None:
+        loose, firm = self._loose, self._firm
+        n_loose = len(loose)
+        system = -sum(squares[1:], start=squares[0])
+        system[:n_loose] *= self._pull[loose][:, np.newaxis]
+        system[np.arange(n_loose), np.arange(n_loose)] += len(hessians)
+        for hessian in hessians:
+            system[n_loose:, n_loose:] += hessian[np.ix_(firm, firm)]
+        firm_rows = n_loose + np.arange(len(firm))
+        system[firm_rows, firm_rows] += self._mean_decay[firm]
+        # Rows of firm coefficients carry the units of the Hessian: equilibrate, then
+        # LU, since the loose rows are scaled by `e`, which may be 0.
+        self._row_scale = 1.0 / np.maximum(
+            np.abs(system).max(axis=1, initial=0.0), np.finfo(system.dtype).tiny
+        )
+        (getrf,) = get_lapack_funcs(("getrf",), (system,))
+        self._lu, self._pivots, _ = getrf(system * self._row_scale[:, np.newaxis])
+        _lift_zero_pivots(self._lu)
+
+    def solve(
+        self, mean_part: FloatArray, member_parts: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return the inverse Hessian times a vector in the shape of a gradient.
+
+        Parameters
+        ----------
+        mean_part : array of shape (n,)
+            The part for the mean (zeros where the hub is fixed).
+        member_parts : array of shape (n_members, n)
+            The parts for the scaled deviations; where they deviate from a mean,
+            these sum to zero over the members.
+        """
+        moving, loose, firm = self._moving, self._loose, self._firm
+        force = member_parts + self._scale * (mean_part / len(member_parts))
+        halves = [
+            solve_lower(factor, right)
+            for (factor, _), right in zip(self._factors, force[:, moving], strict=True)
+        ]
+        steps = np.zeros_like(member_parts)
+        mean_step = np.zeros_like(mean_part)
+        if self._free_hub:
+            right = np.zeros(len(loose) + len(firm))
+            for (_, half), z in zip(self._factors, halves, strict=True):
+                right += half.T @ z
+            right[: len(loose)] *= self._pull[loose]
+            right[len(loose) :] += mean_part[firm]
+            (getrs,) = get_lapack_funcs(("getrs",), (self._lu, right))
+            coupling, _ = getrs(self._lu, self._pivots, right * self._row_scale)
+            halves = [
+                z + half @ coupling
+                for (_, half), z in zip(self._factors, halves, strict=True)
+            ]
+            mean_step[firm] = coupling[len(loose) :]
+        for step, (factor, _), z in zip(steps, self._factors, halves, strict=True):
+            step[moving] = solve_lower(factor, z, transposed=True)
+        if self._free_hub:
+            mean_step[loose] = (self._scale * steps.mean(axis=0))[loose]
+            steps -= steps.mean(axis=0)
+        return mean_step, steps
+
+
+def _lift_zero_pivots(lu: Array) -> None:
+    """Replace pivots that rounding left at zero: the system is consistent."""
+    diagonal = np.einsum("ii->i", lu)
+    largest = np.abs(diagonal).max(initial=0.0)
+    floor = np.finfo(lu.dtype).eps * max(float(largest), np.finfo(lu.dtype).tiny)
+    small = np.abs(diagonal) < floor
+    diagonal[small] = np.where(diagonal[small] < 0, -floor, floor)

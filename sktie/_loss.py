@@ -1,0 +1,189 @@
+"""Pointwise losses of the raw predictions: value, gradient, curvature.
+
+A loss sees raw predictions of shape (n_rows, n_outputs), one row a sample. The
+softmax over K classes has a direction without effect (adding one number to all raw
+predictions of a row), so `Multinomial` works with K - 1 outputs: the coordinates of
+the K centred rows in an orthonormal basis. Squared norms, and with them every decay
+and every tie, are the same in both; the Hessian is smaller and has no null direction.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, final
+
+import numpy as np
+from scipy.linalg import helmert
+
+from sktie._typing import Array, FloatArray
+
+
+class Loss(ABC):
+    """The interface of a pointwise loss."""
+
+    #: Columns of the raw predictions.
+    n_outputs: int
+
+    @abstractmethod
+    def encode(self, y_index: Array) -> Array:
+        """Return the target that the other methods take, from class indices (n,)."""
+
+    @abstractmethod
+    def value_gradient(
+        self, y: Array, raw: FloatArray, weight: FloatArray | None
+    ) -> tuple[float, FloatArray]:
+        """Return the weighted sum of the losses and its gradient in ``raw``."""
+
+    @abstractmethod
+    def curvature(self, raw: FloatArray, weight: FloatArray | None) -> FloatArray:
+        """Return what `hessian_block` and `hessian_product` need; shape (n, m)."""
+
+    @abstractmethod
+    def hessian_block(self, curvature: FloatArray, k: int, j: int) -> FloatArray:
+        """Return d2 loss / d raw_k d raw_j for each row; shape (n,)."""
+
+    @abstractmethod
+    def hessian_product(
+        self, curvature: FloatArray, direction: FloatArray
+    ) -> FloatArray:
+        """Return the Hessian of each row times its row of ``direction``."""
+
+    @abstractmethod
+    def expand(self, outputs: FloatArray) -> FloatArray:
+        """Return scikit-learn's rows of coefficients (..., K or 1, p) from outputs."""
+
+    @abstractmethod
+    def reduce(self, rows: FloatArray) -> FloatArray:
+        """Return the outputs (..., n_outputs, p) from rows: centre, then project."""
+
+
+@final
+class Binomial(Loss):
+    """Log-loss of two classes: log(1 + exp(raw)) - y raw, with y in {0, 1}."""
+
+    n_outputs = 1
+
+    def encode(self, y_index: Array) -> Array:
+        return y_index.astype(np.bool_)
+
+    def value_gradient(
+        self, y: Array, raw: FloatArray, weight: FloatArray | None
+    ) -> tuple[float, FloatArray]:
+        z = raw[:, 0]
+        # exp of a negative number only: no overflow, and both the loss and the
+        # probability follow from it.
+        small = np.exp(-np.abs(z))
+        loss = np.log1p(small)
+        margin = np.where(y, -z, z)
+        loss += np.maximum(margin, 0)
+        residual = np.where(margin > 0, 1, small)
+        residual /= 1 + small
+        np.negative(residual, out=residual, where=y)
+        if weight is not None:
+            loss *= weight
+            residual *= weight
+        return float(loss.sum(dtype=np.float64)), residual[:, np.newaxis]
+
+    def curvature(self, raw: FloatArray, weight: FloatArray | None) -> FloatArray:
+        small = np.exp(-np.abs(raw))
+        variance = small / np.square(1 + small)
+        if weight is not None:
+            variance *= weight[:, np.newaxis]
+        return np.asarray(variance)
+
+    def hessian_block(self, curvature: FloatArray, k: int, j: int) -> FloatArray:
+        return curvature[:, 0]
+
+    def hessian_product(
+        self, curvature: FloatArray, direction: FloatArray
+    ) -> FloatArray:
+        return np.asarray(curvature * direction)
+
+    def expand(self, outputs: FloatArray) -> FloatArray:
+        return outputs
+
+    def reduce(self, rows: FloatArray) -> FloatArray:
+        return rows
+
+
+@final
+class Multinomial(Loss):
+    """Softmax cross entropy of K classes: logsumexp(Q raw) - (Q raw)_y.
+
+    The columns of Q (K, K - 1) are orthonormal and sum to zero (Helmert contrasts).
+    """
+
+    def __init__(self, n_classes: int) -> None:
+        self.n_outputs = n_classes - 1
+        self._basis = helmert(n_classes).T.copy()
+
+    def _softmax(self, raw: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        scores = raw @ self._basis.T.astype(raw.dtype, copy=False)
+        scores -= scores.max(axis=1, keepdims=True)
+        probability = np.exp(scores)
+        total = probability.sum(axis=1, keepdims=True)
+        probability /= total
+        return scores, probability, total[:, 0]
+
+    def encode(self, y_index: Array) -> Array:
+        return y_index.astype(np.intp, copy=False)
+
+    def value_gradient(
+        self, y: Array, raw: FloatArray, weight: FloatArray | None
+    ) -> tuple[float, FloatArray]:
+        scores, residual, total = self._softmax(raw)
+        rows = np.arange(len(y))
+        loss = np.log(total) - scores[rows, y]
+        residual[rows, y] -= 1
+        if weight is not None:
+            loss *= weight
+            residual *= weight[:, np.newaxis]
+        gradient = residual @ self._basis.astype(raw.dtype, copy=False)
+        return float(loss.sum(dtype=np.float64)), gradient
+
+    def curvature(self, raw: FloatArray, weight: FloatArray | None) -> FloatArray:
+        """Stack probabilities (n, K), their image in outputs, and the weight."""
+        _, probability, _ = self._softmax(raw)
+        image = probability @ self._basis.astype(raw.dtype, copy=False)
+        scale: Any = 1 if weight is None else weight[:, np.newaxis]
+        return np.hstack(
+            [probability, image, np.broadcast_to(scale, (len(raw), 1))],
+            dtype=raw.dtype,
+        )
+
+    def _split(self, curvature: FloatArray) -> tuple[FloatArray, ...]:
+        n_classes = self.n_outputs + 1
+        return (
+            curvature[:, :n_classes],
+            curvature[:, n_classes:-1],
+            curvature[:, -1],
+        )
+
+    def hessian_block(self, curvature: FloatArray, k: int, j: int) -> FloatArray:
+        # Q'(diag(p) - pp')Q, entry (k, j).
+        probability, image, weight = self._split(curvature)
+        product = (self._basis[:, k] * self._basis[:, j]).astype(curvature.dtype)
+        block = weight * (probability @ product - image[:, k] * image[:, j])
+        return np.maximum(block, 0) if k == j else np.asarray(block)
+
+    def hessian_product(
+        self, curvature: FloatArray, direction: FloatArray
+    ) -> FloatArray:
+        probability, _, weight = self._split(curvature)
+        basis = self._basis.astype(curvature.dtype, copy=False)
+        scores = direction @ basis.T
+        scores -= np.einsum("ik,ik->i", probability, scores)[:, np.newaxis]
+        scores *= probability
+        scores *= weight[:, np.newaxis]
+        return np.asarray(scores @ basis)
+
+    def expand(self, outputs: FloatArray) -> FloatArray:
+        return np.asarray(self._basis @ outputs)
+
+    def reduce(self, rows: FloatArray) -> FloatArray:
+        return np.asarray(self._basis.T @ rows)
+
+
+def classification_loss(n_classes: int) -> Loss:
+    """Return the log-loss of ``n_classes`` classes."""
+    return Binomial() if n_classes == 2 else Multinomial(n_classes)

@@ -1,0 +1,94 @@
+"""Threads over lanes of work, with BLAS held to one thread meanwhile.
+
+NumPy's element-wise functions use one core however large the array, so a pass over
+the rows is split into lanes that run side by side. The lanes, and the order in which
+their results are added up, depend on the data alone: the number of threads changes
+the time and not one bit of the result.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
+from typing import Any, TypeVar
+
+from joblib import effective_n_jobs
+from threadpoolctl import ThreadpoolController
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+
+@cache
+def _blas() -> Any:
+    return ThreadpoolController().select(user_api="blas")
+
+
+class _SerialBlas:
+    """Hold BLAS to one thread; the last of several concurrent holders lets go."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._holders = 0
+        self._limiter: Any = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._holders == 0:
+                self._limiter = _blas().limit(limits=1)
+            self._holders += 1
+
+    def __exit__(self, *exc_info: object) -> None:
+        with self._lock:
+            self._holders -= 1
+            if self._holders == 0:
+                self._limiter.restore_original_limits()
+
+
+_SERIAL_BLAS = _SerialBlas()
+
+
+def n_threads(n_jobs: int | None) -> int:
+    """Threads to use: ``n_jobs``, or for None as many as BLAS may use now."""
+    if n_jobs is not None:
+        return int(effective_n_jobs(n_jobs))
+    if hasattr(os, "sched_getaffinity"):
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
+    # Inside joblib's workers, or under threadpool_limits, BLAS has been told how
+    # many cores are ours.
+    allowed = [library["num_threads"] for library in _blas().info()]
+    return max(1, min([cores, *map(int, allowed)]))
+
+
+class Workers:
+    """Apply a function to lanes of work, in as many threads as allowed."""
+
+    def __init__(self, executor: ThreadPoolExecutor | None = None) -> None:
+        self._executor = executor
+
+    def map(
+        self, function: Callable[[_Item], _Result], items: Iterable[_Item]
+    ) -> list[_Result]:
+        """Return ``[function(item) for item in items]``."""
+        items = list(items)
+        if self._executor is None or len(items) < 2:
+            return [function(item) for item in items]
+        with _SERIAL_BLAS:
+            return list(self._executor.map(function, items))
+
+
+@contextmanager
+def workers(n_jobs: int | None, n_lanes: int) -> Iterator[Workers]:
+    """Yield `Workers` for up to ``n_lanes`` lanes; their threads end with the block."""
+    threads = min(n_threads(n_jobs), n_lanes) if n_lanes > 1 else 1
+    if threads == 1:
+        yield Workers()
+        return
+    with ThreadPoolExecutor(threads, thread_name_prefix="sktie") as executor:
+        yield Workers(executor)

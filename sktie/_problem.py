@@ -1,0 +1,336 @@
+"""What a solver sees: a function of a flat vector, its gradient and its curvature."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+
+from sktie._design import Block, Design
+from sktie._linalg import BlockArrow
+from sktie._loss import Loss
+from sktie._parallel import Workers
+from sktie._tie import TiedCoordinates
+from sktie._typing import Array, FloatArray
+
+
+class Curvature(Protocol):
+    """A symmetric positive semidefinite model of the Hessian."""
+
+    def solve(self, gradient: FloatArray) -> FloatArray:
+        """Return the inverse of the model times a vector such as a gradient."""
+        ...
+
+
+class Problem(Protocol):
+    """The interface between estimators and solvers."""
+
+    @property
+    def size(self) -> int:
+        """Length of the flat vector."""
+        ...
+
+    def value_gradient(self, theta: FloatArray) -> tuple[float, FloatArray]:
+        """Return the objective and its gradient."""
+        ...
+
+    def curvature(self, theta: FloatArray) -> Curvature:
+        """Return the exact Hessian at theta, factored."""
+        ...
+
+    def hessp(self, theta: FloatArray) -> HessianProduct:
+        """Return the exact Hessian at theta as a product."""
+        ...
+
+    def diagonal(self, theta: FloatArray) -> FloatArray:
+        """Return the diagonal of the Hessian at theta, for preconditioning."""
+        ...
+
+    def coarse(self) -> Problem | None:
+        """Return a cheaper problem with nearly the same solution, if there is one."""
+        ...
+
+
+class HessianProduct(Protocol):
+    """The Hessian as a function of a direction."""
+
+    def __call__(self, direction: FloatArray) -> FloatArray:
+        """Return Hessian times direction."""
+        ...
+
+
+@dataclass(frozen=True)
+class TiedProblem:
+    """Loss on the rows of tied members, their decay and their tie.
+
+    Parameters
+    ----------
+    design : Design
+        The rows; member t of the coordinates predicts those of domain t.
+    loss : Loss
+        The pointwise loss.
+    y : array of shape (n_rows,)
+        Encoded target, in the order of the design.
+    weight : array of shape (n_rows,) or None
+        Sample weights, in the order of the design.
+    coordinates : TiedCoordinates
+        Members from the solver's flat vector.
+    decay : array of shape (n_coefs,)
+        Weight decay of each coefficient: ``1/C``, and 0 for the intercept.
+    shared_decay : bool
+        Decay the mean of the members once instead of every member.
+    workers : Workers
+        What runs the lanes.
+    """
+
+    design: Design
+    loss: Loss
+    y: Array
+    weight: FloatArray | None
+    coordinates: TiedCoordinates
+    decay: FloatArray
+    shared_decay: bool
+    workers: Workers
+
+    @property
+    def size(self) -> int:
+        return self.coordinates.size
+
+    @cached_property
+    def member_decay(self) -> FloatArray:
+        return np.zeros_like(self.decay) if self.shared_decay else self.decay
+
+    @cached_property
+    def mean_decay(self) -> FloatArray:
+        return self.decay if self.shared_decay else np.zeros_like(self.decay)
+
+    def value_gradient(self, theta: FloatArray) -> tuple[float, FloatArray]:
+        coordinates = self.coordinates
+        hub, deviations = coordinates.split(theta)
+        members = coordinates.members(hub, deviations)
+        value, gradient = self._loss_value_gradient(members)
+        value += 0.5 * float(np.sum(self.member_decay * np.square(members)))
+        value += 0.5 * float(np.sum(self.mean_decay * np.square(hub)))
+        value += coordinates.penalty(deviations)
+        gradient += self.member_decay * members
+        flat = coordinates.pull_back(gradient)
+        flat += coordinates.tie_gradient(deviations)
+        if self.shared_decay:
+            flat += coordinates.join(self.mean_decay * hub, np.zeros_like(deviations))
+        return value, flat
+
+    def _loss_value_gradient(self, members: FloatArray) -> tuple[float, FloatArray]:
+        design = self.design
+        slopes, intercepts = design.widen(members)
+
+        def lane(
+            blocks: list[Block],
+        ) -> tuple[float, int, FloatArray, FloatArray | None]:
+            first, into, offsets = self._lane_gradient(blocks)
+            total = 0.0
+            for block in blocks:
+                rows = design.rows(block)
+                raw = design.raw(block, rows, slopes, intercepts)
+                y, weight = self.y[block.start : block.stop], self._weight(block)
+                value, residual = self.loss.value_gradient(y, raw, weight)
+                total += value
+                design.accumulate(block, rows, residual, into, offsets, first)
+            return total, first, into, offsets
+
+        results = self.workers.map(lane, design.lanes)
+        value = float(sum(result[0] for result in results))
+        return value, self._gather([result[1:] for result in results])
+
+    def _weight(self, block: Block) -> FloatArray | None:
+        return None if self.weight is None else self.weight[block.start : block.stop]
+
+    def _lane_gradient(
+        self, blocks: list[Block]
+    ) -> tuple[int, FloatArray, FloatArray | None]:
+        """Return the first domain of a lane, and zeros for its gradients."""
+        first = blocks[0].segments[0].domain
+        n_domains = blocks[-1].segments[-1].domain + 1 - first
+        n_outputs = self.loss.n_outputs
+        slopes = np.zeros((n_domains, n_outputs, self.design.X.shape[1]))
+        if not self.design.fit_intercept:
+            return first, slopes, None
+        return first, slopes, np.zeros((n_domains, n_outputs))
+
+    def _gather(
+        self, lanes: list[tuple[int, FloatArray, FloatArray | None]]
+    ) -> FloatArray:
+        """Add up the lanes, always in the same order."""
+        gradient = np.zeros(self.coordinates.shape)
+        for first, slopes, intercepts in lanes:
+            part = self.design.narrow(slopes, intercepts)
+            gradient[first : first + len(part)] += part
+        return gradient
+
+    def curvature(self, theta: FloatArray) -> TiedCurvature:
+        return TiedCurvature(self, theta)
+
+    def hessians(self, members: FloatArray) -> FloatArray:
+        """Return the Hessian of loss and decay of each member, (n_members, n, n)."""
+        design, loss = self.design, self.loss
+        slopes, intercepts = design.widen(members)
+        n_outputs, n_coefs = self.coordinates.shape[1:]
+
+        def piece(item: tuple[int, list[Block]]) -> FloatArray:
+            total = np.zeros((n_outputs, n_coefs, n_outputs, n_coefs))
+            for block in item[1]:
+                raw = design.raw(block, design.rows(block), slopes, intercepts)
+                curvature = loss.curvature(raw, self._weight(block))
+                rows = design.dense_rows(block)
+                _add_grams(total, rows, curvature, loss)
+            return total
+
+        pieces = design.domain_blocks(n_outputs)
+        out = np.zeros((design.n_domains, n_outputs, n_coefs, n_outputs, n_coefs))
+        for (domain, _), part in zip(
+            pieces, self.workers.map(piece, pieces), strict=True
+        ):
+            out[domain] += part
+        size = n_outputs * n_coefs
+        flat = out.reshape(design.n_domains, size, size)
+        decay = np.tile(self.member_decay, n_outputs)
+        flat[:, np.arange(size), np.arange(size)] += decay
+        return flat
+
+    def hessp(self, theta: FloatArray) -> HessianProduct:
+        coordinates, design = self.coordinates, self.design
+        slopes, intercepts = design.widen(
+            coordinates.members(*coordinates.split(theta))
+        )
+
+        def curve(blocks: list[Block]) -> list[FloatArray]:
+            out = []
+            for block in blocks:
+                raw = design.raw(block, design.rows(block), slopes, intercepts)
+                out.append(self.loss.curvature(raw, self._weight(block)))
+            return out
+
+        curvatures = self.workers.map(curve, design.lanes)
+        lanes = list(zip(design.lanes, curvatures, strict=True))
+
+        def product(direction: FloatArray) -> FloatArray:
+            hub, deviations = coordinates.split_direction(direction)
+            members = coordinates.members(hub, deviations)
+            slopes, intercepts = design.widen(members)
+
+            def lane(
+                item: tuple[list[Block], list[FloatArray]],
+            ) -> tuple[int, FloatArray, FloatArray | None]:
+                first, into, offsets = self._lane_gradient(item[0])
+                for block, curvature in zip(*item, strict=True):
+                    rows = design.rows(block)
+                    raw = design.raw(block, rows, slopes, intercepts)
+                    image = self.loss.hessian_product(curvature, raw)
+                    design.accumulate(block, rows, image, into, offsets, first)
+                return first, into, offsets
+
+            image = self._gather(self.workers.map(lane, lanes))
+            image += self.member_decay * members
+            flat = coordinates.pull_back(image)
+            flat += coordinates.tie_gradient(deviations)
+            if self.shared_decay:
+                flat += coordinates.join(
+                    self.mean_decay * hub, np.zeros_like(deviations)
+                )
+            return flat
+
+        return product
+
+    def diagonal(self, theta: FloatArray) -> FloatArray:
+        coordinates, design, loss = self.coordinates, self.design, self.loss
+        slopes, intercepts = design.widen(
+            coordinates.members(*coordinates.split(theta))
+        )
+
+        def lane(
+            blocks: list[Block],
+        ) -> tuple[int, FloatArray, FloatArray | None]:
+            first, into, offsets = self._lane_gradient(blocks)
+            for block in blocks:
+                rows = design.rows(block)
+                raw = design.raw(block, rows, slopes, intercepts)
+                curvature = loss.curvature(raw, self._weight(block))
+                own = [
+                    loss.hessian_block(curvature, k, k) for k in range(loss.n_outputs)
+                ]
+                squared = rows.multiply(rows) if design.is_sparse else rows * rows
+                design.accumulate(
+                    block, squared, np.stack(own, axis=1), into, offsets, first
+                )
+            return first, into, offsets
+
+        diagonal = self._gather(self.workers.map(lane, design.lanes))
+        diagonal += self.member_decay
+        hub = diagonal.sum(axis=0) + self.mean_decay
+        deviations = np.square(coordinates.scale) * diagonal + coordinates.weight
+        return coordinates.join(hub, deviations)
+
+    def coarse(self) -> TiedProblem | None:
+        """Return the problem on a sample of the rows, where they are many.
+
+        Enough rows are kept for the Hessian of the sample to be within a few tenths
+        of the whole one (its relative error is about ``sqrt(n_coefs / n_rows)``).
+        """
+        size = self.loss.n_outputs * self.design.n_coefs
+        wanted = self.design.n_domains * max(COARSE_ROWS_PER_COEF * size, COARSE_ROWS)
+        stride = self.design.n_rows // wanted
+        if stride < 4:
+            return None
+        design, chosen = self.design.sample(stride)
+        weight = np.ones(len(chosen)) if self.weight is None else self.weight[chosen]
+        scale = np.repeat(
+            np.diff(self.design.bounds) / np.maximum(1, np.diff(design.bounds)),
+            np.diff(design.bounds),
+        )
+        weight = (weight * scale).astype(self.design.dtype, copy=False)
+        return replace(self, design=design, y=self.y[chosen], weight=weight)
+
+
+#: Rows of a coarse problem, for each coefficient and at least.
+COARSE_ROWS_PER_COEF = 40
+COARSE_ROWS = 2000
+
+
+class TiedCurvature:
+    """The factored Hessian of a `TiedProblem`."""
+
+    def __init__(self, problem: TiedProblem, theta: FloatArray) -> None:
+        self._coordinates = coordinates = problem.coordinates
+        self._system = BlockArrow(
+            problem.hessians(coordinates.members(*coordinates.split(theta))),
+            coordinates.scale.ravel(),
+            coordinates.weight.ravel(),
+            coordinates.free_hub,
+            np.tile(problem.mean_decay, coordinates.shape[1]),
+            problem.workers.map,
+        )
+
+    def solve(self, gradient: FloatArray) -> FloatArray:
+        coordinates = self._coordinates
+        hub, deviations = coordinates.split_direction(gradient)
+        hub_part, parts = self._system.solve(
+            hub.ravel(), deviations.reshape(len(deviations), -1)
+        )
+        return coordinates.join(hub_part, parts)
+
+
+def _add_grams(
+    total: FloatArray, rows: FloatArray, curvature: FloatArray, loss: Loss
+) -> None:
+    """Add the sum over rows of (loss Hessian) kron (row row') to ``total``."""
+    for k in range(loss.n_outputs):
+        own = loss.hessian_block(curvature, k, k)
+        # A' A with one A: BLAS computes half of it (syrk).
+        half = np.sqrt(own)[:, np.newaxis] * rows
+        total[k, :, k] += half.T @ half
+        for j in range(k):
+            cross = loss.hessian_block(curvature, k, j)[:, np.newaxis] * rows
+            gram = cross.T @ rows
+            total[k, :, j] += gram
+            total[j, :, k] += gram.T

@@ -1,0 +1,258 @@
+"""Checks of what users hand in: each error names value, expectation and remedy."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.utils import check_array
+
+from sktie._compat import (
+    InvalidParameterError,
+    check_sample_weight,
+    validate_parameter_constraints,
+)
+from sktie._typing import Array, FloatArray, IntArray, Matrix
+
+
+def check_parameters(estimator: Any, remedies: dict[str, str]) -> None:
+    """Check constructor parameters; add the remedy to scikit-learn's message."""
+    try:
+        validate_parameter_constraints(
+            estimator._parameter_constraints,
+            estimator.get_params(deep=False),
+            caller_name=type(estimator).__name__,
+        )
+    except InvalidParameterError as error:
+        for name, remedy in remedies.items():
+            if f"The {name!r} parameter" in str(error):
+                raise InvalidParameterError(f"{error} {remedy}") from None
+        raise
+
+
+class Columns(NamedTuple):
+    """X, cut at the column that holds the domains.
+
+    Attributes
+    ----------
+    X : array-like
+        What is left to be validated as numbers.
+    skip : int or None
+        Where X, whole, still holds the column.
+    labels : ndarray of shape (n_samples,) or None
+        The column.
+    """
+
+    X: Any
+    skip: int | None
+    labels: Array | None
+
+
+def is_frame(X: Any) -> bool:
+    """Whether X is a data frame (pandas, polars, pyarrow)."""
+    return hasattr(X, "columns") or hasattr(X, "column_names")
+
+
+def _names(X: Any) -> Any:
+    # pyarrow's `columns` are the data; its names are `column_names`.
+    return X.column_names if hasattr(X, "column_names") else X.columns
+
+
+def cut_column(X: Any, column: str | int) -> Columns:
+    """Split X at the column ``pair`` names.
+
+    Arrays of numbers and sparse matrices stay whole (``skip`` says where the column
+    is); data frames and arrays of objects are cut, as their column may hold strings.
+    """
+    if is_frame(X):
+        names = list(_names(X))
+        place = _place(column, names, len(names))
+        rest = [name for i, name in enumerate(names) if i != place]
+        if hasattr(X, "iloc"):
+            others = [i for i in range(len(names)) if i != place]
+            return Columns(X.iloc[:, others], None, _as_labels(X.iloc[:, place]))
+        features = X.select(rest)
+        return Columns(features, None, _as_labels(X[names[place]]))
+    if isinstance(column, str):
+        raise ValueError(
+            f"pair={column!r} names a column, but X is a {type(X).__name__} without "
+            "column names. Pass a data frame, or the position of the column "
+            "(pair=-1 is the last)."
+        )
+    if sp.issparse(X):
+        place = _place(column, None, X.shape[1])
+        X = check_array(X, accept_sparse="csr", dtype=[np.float64, np.float32])
+        return Columns(X, place, X[:, [place]].toarray().ravel())
+    array = np.asarray(X)
+    if array.ndim != 2:
+        check_array(array, dtype=None)  # raises scikit-learn's own message
+    place = _place(column, None, array.shape[1])
+    if array.dtype.kind in "biuf":
+        return Columns(X, place, array[:, place])
+    if array.dtype.kind in "US" and not isinstance(X, np.ndarray):
+        # A list of mixed rows: NumPy made strings of the numbers too.
+        array = np.asarray(X, dtype=object)
+    return Columns(np.delete(array, place, axis=1), None, array[:, place])
+
+
+def _place(column: str | int, names: list[Any] | None, n_columns: int) -> int:
+    if names is not None and isinstance(column, str):
+        if column not in names:
+            raise ValueError(
+                f"pair={column!r} is no column of X, which has the columns {names}. "
+                "Name one of them, or a position (pair=-1 is the last)."
+            )
+        return names.index(column)
+    if not -n_columns <= int(column) < n_columns:
+        raise ValueError(
+            f"pair={column} is no column of X, which has {n_columns} columns. Use a "
+            f"position from {-n_columns} to {n_columns - 1}."
+        )
+    return int(column) % n_columns
+
+
+def _as_labels(column: Any) -> Array:
+    """Return a column of a data frame as an array, missing values included."""
+    return np.asarray(column.to_numpy() if hasattr(column, "to_numpy") else column)
+
+
+def encode_domains(labels: Any, source: str, n_samples: int) -> tuple[Array, IntArray]:
+    """Return the sorted labels of the domains, and the index of each row's.
+
+    Parameters
+    ----------
+    labels : array-like of shape (n_samples,)
+        Strings, integers, floats with integral values, booleans, or categories.
+    source : str
+        What the user calls them, for the messages.
+    n_samples : int
+        Number of rows of X.
+    """
+    labels = _as_labels(labels)
+    if labels.ndim != 1 or len(labels) != n_samples:
+        raise ValueError(
+            f"{source} has shape {labels.shape}, but X has {n_samples} rows; expected "
+            "one label for each row of X, in the same order."
+        )
+    if labels.dtype.kind == "O":
+        return _encode_objects(labels, source)
+    if labels.dtype.kind == "f":
+        labels = _integral(labels, source)
+    if labels.dtype.kind not in "biuUS":
+        raise ValueError(
+            f"{source} has dtype {labels.dtype}; expected strings, integers or "
+            "categories. Convert it, for example with .astype(str)."
+        )
+    domains, index = np.unique(labels, return_inverse=True)
+    return domains, index
+
+
+def _encode_objects(labels: Array, source: str) -> tuple[Array, IntArray]:
+    values = labels.tolist()
+    distinct = list(dict.fromkeys(values))
+    if any(_is_missing(value) for value in distinct):
+        raise ValueError(_missing(source, sum(_is_missing(value) for value in values)))
+    if all(isinstance(value, str) for value in distinct):
+        known = np.array(distinct, dtype=str)
+    elif all(isinstance(value, (int, float, np.number)) for value in distinct):
+        known = _integral(np.array(distinct, dtype=np.float64), source)
+    else:
+        kinds = sorted({type(value).__name__ for value in distinct})
+        raise ValueError(
+            f"{source} mixes labels of the types {kinds}; expected all strings or all "
+            "integers. Convert them, for example with .astype(str)."
+        )
+    domains, place = np.unique(known, return_inverse=True)
+    table = dict(zip(distinct, place.tolist(), strict=True))
+    return domains, np.array([table[value] for value in values])
+
+
+def _is_missing(value: Any) -> bool:
+    # pandas' NA cannot be compared, and its NaT equals nothing.
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    return isinstance(value, (float, np.floating)) and bool(np.isnan(value))
+
+
+def _integral(labels: FloatArray, source: str) -> IntArray:
+    if np.isnan(labels).any():
+        raise ValueError(_missing(source, int(np.isnan(labels).sum())))
+    if not np.isfinite(labels).all() or np.any(labels != np.round(labels)):
+        shown = labels[labels != np.round(labels)][:3].tolist()
+        raise ValueError(
+            f"{source} holds numbers with fractions, such as {shown}; expected the "
+            "label of each row's domain. If a scaler changed the column, keep it out: "
+            "ColumnTransformer([('scale', StandardScaler(), features)], "
+            "remainder='passthrough') leaves it last, for pair=-1."
+        )
+    return labels.astype(np.int64)
+
+
+def _missing(source: str, count: int) -> str:
+    return (
+        f"{source} has {count} missing labels; every row needs the domain it belongs "
+        "to. Drop these rows, or give them a label of their own, such as 'unknown'."
+    )
+
+
+def check_weight(sample_weight: Any, X: Matrix) -> FloatArray | None:
+    """Return the weights, or None; some row must weigh something."""
+    if sample_weight is None:
+        return None
+    weight: FloatArray = check_sample_weight(sample_weight, X)
+    if not weight.any():
+        raise ValueError(
+            "All sample weights are zero; expected at least one positive weight. "
+            "Leave sample_weight out to weigh all rows alike."
+        )
+    return weight
+
+
+def encode_classes(y: Array, weight: FloatArray | None) -> tuple[Array, IntArray]:
+    """Return the classes of rows that weigh something, and each row's index.
+
+    Rows of weight zero may have a class that no other row has; they get index 0.
+    """
+    classes = np.unique(y if weight is None else y[weight > 0])
+    if len(classes) < 2:
+        rows = "y" if weight is None else "y, where sample_weight is positive,"
+        raise ValueError(
+            f"{rows} holds one class, {classes[0]!r}; a classifier needs at least two "
+            "classes. Add rows of another class."
+        )
+    index: IntArray
+    if len(classes) == 2:
+        # A comparison, not a search: one byte a row instead of eight.
+        index = (y == classes[1]).astype(np.int8)
+    else:
+        index = np.searchsorted(classes, y)
+        index[index == len(classes)] = 0
+    return classes, index
+
+
+def class_weights(
+    class_weight: Any, classes: Array, index: IntArray, weight: FloatArray | None
+) -> FloatArray | None:
+    """Return a factor for each class, or None where all are 1.
+
+    ``"balanced"`` is ``sum of weights / (n_classes * weight of the class)``.
+    """
+    if class_weight is None:
+        return None
+    if isinstance(class_weight, str):
+        mass = np.bincount(index, weights=weight, minlength=len(classes))
+        return np.asarray(mass.sum() / (len(classes) * mass))
+    unknown = [label for label in class_weight if label not in classes.tolist()]
+    if unknown:
+        raise ValueError(
+            f"class_weight has the labels {unknown}, which y does not hold; its "
+            f"classes are {classes.tolist()}. Use these as keys."
+        )
+    factors = [float(class_weight.get(label, 1.0)) for label in classes.tolist()]
+    if not all(np.isfinite(f) and f >= 0 for f in factors):
+        raise ValueError(
+            f"class_weight={class_weight!r} holds negative or non-finite values; "
+            "expected weights of at least 0."
+        )
+    return np.array(factors)

@@ -1,0 +1,221 @@
+"""What a model may be tied to: the values of ``pair`` and how each is read."""
+
+from __future__ import annotations
+
+import warnings
+from numbers import Integral
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
+
+from sktie._typing import Array, FloatArray
+
+
+@runtime_checkable
+class Prior(Protocol):
+    """The prior interface: an estimator that offers a model to be tied to.
+
+    An unfitted prior given as ``pair`` is cloned, and its clone is asked once in each
+    fit; a prior inside a ``FrozenEstimator`` is asked as it is.
+    """
+
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Any:
+        """Learn from the features alone; ``y`` is ignored."""
+
+    def linear_anchor(
+        self, X: Any, y_index: Array, n_classes: int, sample_weight: Any = None
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return ``(coef, intercept)`` of a linear classifier.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The rows of the fit.
+        y_index : array of shape (n_samples,)
+            Index of each row's class, -1 for rows without a label.
+        n_classes : int
+            Number of classes.
+        sample_weight : array of shape (n_samples,), optional
+            Weights of the rows.
+
+        Returns
+        -------
+        coef : ndarray of shape (1, n_features) or (n_classes, n_features)
+            One row for two classes, log-odds of the second.
+        intercept : ndarray of shape (1,) or (n_classes,)
+            In the same units.
+        """
+
+
+def is_column(pair: Any) -> bool:
+    """Whether ``pair`` is the name or position of a column of X."""
+    return isinstance(pair, (str, Integral)) and not isinstance(pair, bool)
+
+
+def resolve_anchor(
+    pair: Any,
+    X: Any,
+    y_index: Array,
+    classes: Array,
+    sample_weight: FloatArray | None,
+    feature_names: Array | None,
+) -> tuple[FloatArray, FloatArray]:
+    """Return the coefficients (rows, p) and intercepts (rows,) to be tied to.
+
+    Parameters
+    ----------
+    pair : fitted linear classifier, prior, or (coef, intercept)
+        As the user gave it.
+    X, y_index, sample_weight : arrays
+        The rows of the fit, for priors.
+    classes : array of shape (n_classes,)
+        Classes of the new model, in order.
+    feature_names : array of shape (n_features,) or None
+        Names of the features of the new model.
+    """
+    n_features = X.shape[1]
+    if isinstance(pair, tuple):
+        return _from_arrays(pair, n_features, len(classes))
+    frozen = isinstance(pair, FrozenEstimator)
+    source = pair.estimator if frozen else pair
+    names = None
+    if isinstance(source, Pipeline):
+        names = _names_into_last_step(source)
+        source = source[-1]
+    if isinstance(source, Prior):
+        prior = source if frozen else clone(source).fit(X, None, sample_weight)
+        anchor = prior.linear_anchor(X, y_index, len(classes), sample_weight)
+        return _from_arrays(anchor, n_features, len(classes))
+    return _from_classifier(source, names, n_features, feature_names, classes)
+
+
+def _names_into_last_step(pipeline: Pipeline) -> Array | None:
+    try:
+        names: Array = pipeline[:-1].get_feature_names_out()
+    except (AttributeError, ValueError, NotFittedError):
+        return None
+    return names
+
+
+def _from_arrays(
+    pair: tuple[Any, ...], n_features: int, n_classes: int
+) -> tuple[FloatArray, FloatArray]:
+    if len(pair) != 2:
+        raise ValueError(
+            f"pair is a tuple of {len(pair)} items; expected (coef, intercept), with "
+            "coef as in coef_ and intercept as in intercept_ of a fitted classifier."
+        )
+    try:
+        coef: FloatArray = np.atleast_2d(np.asarray(pair[0], dtype=np.float64))
+        intercept: FloatArray = np.atleast_1d(np.asarray(pair[1], dtype=np.float64))
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"pair=({type(pair[0]).__name__}, {type(pair[1]).__name__}) does not hold "
+            "numbers; expected arrays (coef, intercept)."
+        ) from None
+    if not (np.isfinite(coef).all() and np.isfinite(intercept).all()):
+        raise ValueError(
+            "pair holds NaN or infinite numbers; expected the finite coefficients "
+            "and intercepts of a fitted classifier."
+        )
+    if coef.shape[1] != n_features:
+        raise ValueError(
+            f"pair has coefficients for {coef.shape[1]} features, but X has "
+            f"{n_features}. Fit both on the same features."
+        )
+    rows = (1, 2) if n_classes == 2 else (n_classes,)
+    if coef.shape[0] not in rows:
+        wanted = "1 or 2 rows" if n_classes == 2 else f"{n_classes} rows"
+        raise ValueError(
+            f"pair has coefficients with {coef.shape[0]} rows; expected {wanted} for "
+            f"the {n_classes} classes in y, in their sorted order."
+        )
+    if intercept.shape not in ((1,), (coef.shape[0],)):
+        raise ValueError(
+            f"pair has intercepts of shape {intercept.shape}; expected "
+            f"({coef.shape[0]},), one for each row of the coefficients."
+        )
+    intercept = np.broadcast_to(intercept, (coef.shape[0],))
+    return _one_scale(coef, intercept, n_classes)
+
+
+def _one_scale(
+    coef: FloatArray, intercept: FloatArray, n_classes: int
+) -> tuple[FloatArray, FloatArray]:
+    """Return log-odds of the second of two classes, or rows centred over classes."""
+    if n_classes == 2:
+        if len(coef) == 2:
+            return coef[1:] - coef[:1], intercept[1:] - intercept[:1]
+        return coef, intercept
+    return coef - coef.mean(axis=0), intercept - intercept.mean()
+
+
+def _from_classifier(
+    source: Any,
+    names: Array | None,
+    n_features: int,
+    feature_names: Array | None,
+    classes: Array,
+) -> tuple[FloatArray, FloatArray]:
+    kind = type(source).__name__
+    lacking = [a for a in ("coef_", "intercept_", "classes_") if not hasattr(source, a)]
+    if lacking:
+        raise ValueError(
+            f"pair={kind}() has no {', '.join(lacking)}: it is no fitted linear "
+            "classifier and offers no anchor of its own. If it was fitted, clone() "
+            "(which GridSearchCV, cross_val_score and Pipeline call) has stripped it: "
+            f"pass FrozenEstimator(fitted_{kind.lower()}) from sklearn.frozen."
+        )
+    if not hasattr(source, "predict_proba"):
+        warnings.warn(
+            f"pair={kind}() predicts no probabilities: its coefficients are no "
+            "log-odds, and their scale may not suit a logistic model. Prefer a "
+            "LogisticRegression as pair, or choose `tie` by cross-validation.",
+            UserWarning,
+            stacklevel=4,
+        )
+    coef: FloatArray = np.atleast_2d(np.asarray(source.coef_, dtype=np.float64))
+    intercept: FloatArray = np.asarray(source.intercept_, dtype=np.float64).ravel()
+    coef, intercept = _by_class(coef, intercept, np.asarray(source.classes_), classes)
+    if names is None:
+        names = getattr(
+            source, "coef_feature_names_", getattr(source, "feature_names_in_", None)
+        )
+    if names is not None and feature_names is not None:
+        coef = _by_name(coef, list(names), list(feature_names))
+    return _from_arrays((coef, intercept), n_features, len(classes))
+
+
+def _by_class(
+    coef: FloatArray, intercept: FloatArray, theirs: Array, ours: Array
+) -> tuple[FloatArray, FloatArray]:
+    """Reorder rows by class label; one row of log-odds changes its sign."""
+    known = theirs.tolist()
+    if set(known) != set(ours.tolist()):
+        raise ValueError(
+            f"pair knows the classes {known}, but y holds {ours.tolist()}; tied models "
+            "need the same classes. Map the labels of one to those of the other."
+        )
+    order = [known.index(label) for label in ours.tolist()]
+    intercept = np.broadcast_to(intercept, (len(coef),))
+    if len(coef) == 1:
+        sign = 1.0 if order == [0, 1] else -1.0
+        return sign * coef, sign * intercept
+    return coef[order], intercept[order]
+
+
+def _by_name(coef: FloatArray, theirs: list[Any], ours: list[Any]) -> FloatArray:
+    """Reorder columns by feature name."""
+    missing = [name for name in ours if name not in theirs]
+    extra = [name for name in theirs if name not in ours]
+    if missing or extra:
+        raise ValueError(
+            "pair and X have different features: "
+            f"pair lacks {missing or 'none'}, X lacks {extra or 'none'}. Fit both on "
+            "the same columns, or rename them."
+        )
+    return coef[:, [theirs.index(name) for name in ours]]

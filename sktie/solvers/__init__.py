@@ -1,0 +1,10 @@
+"""Solvers: they see a problem, never a tie or an estimator.
+
+A solver is a row of `SOLVERS`: a name, a start, and the rule that turns a gradient
+into a direction. The descent, its line search and its certificate are one for all.
+"""
+
+from sktie.solvers._descent import SolverResult, Status, minimize
+from sktie.solvers._solvers import SOLVERS, choose
+
+__all__ = ["SOLVERS", "SolverResult", "Status", "choose", "minimize"]
