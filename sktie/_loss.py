@@ -25,7 +25,7 @@ class Loss(ABC):
     n_outputs: int
 
     @abstractmethod
-    def encode(self, y_index: Array) -> Array:
+    def encode(self, y_index: Array, dtype: Any) -> Array:
         """Return the target that the other methods take, from class indices (n,)."""
 
     @abstractmethod
@@ -59,26 +59,25 @@ class Loss(ABC):
 
 @final
 class Binomial(Loss):
-    """Log-loss of two classes: log(1 + exp(raw)) - y raw, with y in {0, 1}."""
+    """Log-loss of two classes: log(1 + exp(-y raw)), with y = +1 for the second."""
 
     n_outputs = 1
 
-    def encode(self, y_index: Array) -> Array:
-        return y_index.astype(np.bool_)
+    def encode(self, y_index: Array, dtype: Any) -> Array:
+        return (2 * y_index - 1).astype(dtype)
 
     def value_gradient(
         self, y: Array, raw: FloatArray, weight: FloatArray | None
     ) -> tuple[float, FloatArray]:
-        z = raw[:, 0]
+        margin = y * raw[:, 0]
         # exp of a negative number only: no overflow, and both the loss and the
-        # probability follow from it.
-        small = np.exp(-np.abs(z))
+        # probability of the other class follow from it.
+        small = np.exp(-np.abs(margin))
         loss = np.log1p(small)
-        margin = np.where(y, -z, z)
-        loss += np.maximum(margin, 0)
-        residual = np.where(margin > 0, 1, small)
+        loss -= np.minimum(margin, 0)
+        residual = np.where(margin > 0, small, 1)
         residual /= 1 + small
-        np.negative(residual, out=residual, where=y)
+        residual *= -y
         if weight is not None:
             loss *= weight
             residual *= weight
@@ -125,7 +124,7 @@ class Multinomial(Loss):
         probability /= total
         return scores, probability, total[:, 0]
 
-    def encode(self, y_index: Array) -> Array:
+    def encode(self, y_index: Array, dtype: Any) -> Array:
         return y_index.astype(np.intp, copy=False)
 
     def value_gradient(

@@ -34,7 +34,7 @@ def tying_penalty(w_a: Any, w_b: Any) -> float:
 
     Returns
     -------
-    penalty : float
+    float
         Sum over all entries of the squared difference.
 
     Raises

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.sparse as sp
 from sklearn.utils import check_array
+from sklearn.utils.multiclass import check_classification_targets
 
 from sktie._compat import (
     InvalidParameterError,
@@ -214,7 +215,9 @@ def encode_classes(y: Array, weight: FloatArray | None) -> tuple[Array, IntArray
 
     Rows of weight zero may have a class that no other row has; they get index 0.
     """
-    classes = np.unique(y if weight is None else y[weight > 0])
+    if y.dtype.kind not in "biuUS":
+        check_classification_targets(y)
+    classes = _distinct(y if weight is None else y[weight > 0])
     if len(classes) < 2:
         rows = "y" if weight is None else "y, where sample_weight is positive,"
         raise ValueError(
@@ -229,6 +232,15 @@ def encode_classes(y: Array, weight: FloatArray | None) -> tuple[Array, IntArray
         index = np.searchsorted(classes, y)
         index[index == len(classes)] = 0
     return classes, index
+
+
+def _distinct(y: Array) -> Array:
+    """Return the sorted distinct values, without a sort where few integers occur."""
+    if y.dtype.kind in "iu" and len(y):
+        low, high = int(y.min()), int(y.max())
+        if high - low < 256:
+            return (np.flatnonzero(np.bincount(y - low)) + low).astype(y.dtype)
+    return np.unique(y)
 
 
 def class_weights(

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
 from scipy.special import expit, log_expit, log_softmax, softmax
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.base import ClassifierMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score
-from sklearn.utils import check_array, check_X_y
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils import check_X_y
+from sklearn.utils.validation import check_is_fitted
 
 from sktie._compat import (
-    CallbackSupportMixin,
     HasMethods,
     Interval,
     StrOptions,
@@ -26,51 +22,205 @@ from sktie._compat import (
     with_callbacks,
 )
 from sktie._design import Design, group_rows
-from sktie._loss import classification_loss
+from sktie._loss import Loss, classification_loss
 from sktie._parallel import Workers, workers
 from sktie._problem import TiedProblem
 from sktie._tie import Tie, TiedCoordinates, ToFixed, ToMean
-from sktie._typing import Array, FloatArray, IntArray, IterationHook, Matrix
+from sktie._typing import Array, FloatArray, IntArray, Matrix
 from sktie._validation import (
     check_parameters,
     check_weight,
     class_weights,
-    cut_column,
     encode_classes,
     encode_domains,
 )
-from sktie.linear_model._pair import is_column, resolve_anchor
-from sktie.solvers import SOLVERS, SolverResult, Status, choose
-
-#: Appended to scikit-learn's message for a parameter out of range.
-REMEDIES = {
-    "tie": "Use tie=0 for separate models, tie=np.inf for one shared model, and "
-    "anything between for tied ones.",
-    "C": "Use a positive number; C=np.inf means no decay.",
-    "tie_intercept": "Use True (as strong as `tie`), False (free), or a strength.",
-    "pair": "Use None, a column of X, FrozenEstimator(fitted_classifier), or "
-    "(coef, intercept).",
-}
+from sktie.linear_model._base import REMEDIES, TiedLinearModel, unchanged_on_error
+from sktie.linear_model._pair import resolve_anchor
+from sktie.solvers import SOLVERS
 
 
 @dataclass(frozen=True)
 class _Rows:
-    """Validated training rows, in the order of their domains."""
+    """Validated training rows, and their encoded targets in the design's order."""
 
     X: Matrix
     y_index: IntArray
     weight: FloatArray | None
     design: Design
-    domain_index: IntArray | None
 
 
-class TiedLogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
-    __metadata_request__fit: ClassVar = {"sample_domain": True}
-    __metadata_request__predict: ClassVar = {"sample_domain": True}
+class TiedLogisticRegression(ClassifierMixin, TiedLinearModel):
+    r"""Logistic regression whose coefficients are tied, from separate to shared.
+
+    Minimises the sum of log-losses, weight decay, and a tie of strength ``tie``::
+
+        sum_t sum_{i in t} s_i loss(y_i, x_i'w_t + b_t)
+            + 1/(2C) sum_t |w_t|^2  +  tie/2 Omega(w)
+
+    where t runs over domains (one, unless ``pair`` or ``sample_domain`` names them),
+    ``s_i`` are sample weights and Omega depends on ``pair``:
+
+    ========================================  =======================================
+    ``pair``                                  Omega
+    ========================================  =======================================
+    None                                      0: scikit-learn's `LogisticRegression`
+    a fitted linear classifier, or a prior    ``|w - w_A|^2``, with ``w_A`` fixed
+    a column of X, or ``sample_domain``       ``(2/T) sum_{s<t} |w_s - w_t|^2``
+    ========================================  =======================================
+
+    For two domains the last is ``|w_A - w_B|^2``; for any number T it is
+    ``2 sum_t |w_t - mean|^2``, so a strength keeps its meaning as T grows. ``tie=0``
+    fits every domain alone, ``tie=inf`` shares one parameter vector, exactly.
+
+    Parameters
+    ----------
+    pair : str, int, estimator, tuple or None, default=None
+        What the coefficients are tied to.
+
+        - None: nothing; or, where `fit` gets ``sample_domain``, the other domains.
+        - str or int: the name of a column of a data frame, or the position of a
+          column of X (-1 is the last). It holds the domain of each row (strings,
+          integers, integral floats or categories) and is no feature.
+        - ``FrozenEstimator(fitted)``: a fitted linear classifier with ``coef_``,
+          ``intercept_`` and ``classes_``, or a pipeline that ends in one (whose
+          coefficients are compared on the scale they were trained on). Classes are
+          matched by label, features by name where both models know names. A bare
+          fitted classifier works in a direct `fit`; ``clone`` strips it.
+        - ``(coef, intercept)``: arrays with the shapes of ``coef_`` and
+          ``intercept_``, for the sorted classes. Two rows for two classes are
+          reduced to their difference, rows of more are centred over the classes.
+        - an unfitted estimator with the prior interface: cloned and fitted in `fit`.
+    tie : float, default=1.0
+        Strength of the tie in [0, inf], on the scale of ``1/C``.
+    C : float, default=1.0
+        Inverse strength of the weight decay, in (0, inf], as in scikit-learn.
+    decay : {"each", "shared"}, default="each"
+        With domains: decay every ``w_t``, or only once their mean. At ``tie=inf``
+        the first equals ``LogisticRegression(C=C/T)``, the second
+        ``LogisticRegression(C=C)``. To compare separate, tied and pooled models,
+        tune C for each.
+    tie_intercept : bool or float, default=True
+        Whether the intercept is tied too: as strongly as the coefficients (True),
+        not at all (False), or with a strength of its own in [0, inf]. It is never
+        decayed.
+    fit_intercept : bool, default=True
+        Whether to fit an intercept.
+    class_weight : dict, "balanced" or None, default=None
+        Factors for the weights of the classes, over all domains together, as in
+        scikit-learn.
+    handle_unknown : {"error", "shared"}, default="error"
+        What to do with a domain in prediction that was not in `fit`: raise, or use
+        the shared centre.
+    solver : {"auto", "newton-cholesky", "lbfgs", "newton-cg"}, default="auto"
+        How to minimise. "auto" chooses by the numbers of rows, features, domains,
+        classes and stored entries.
+    tol : float, default=1e-8
+        Stop when the estimated gap to the minimum, relative to the objective, is at
+        most this (small problems go on to rounding). The estimate is half the squared
+        Newton decrement, in the solver's model of the curvature.
+    max_iter : int, default=1000
+        Steps of the solver at most.
+    warm_start : bool, default=False
+        Whether to start from the previous fit where classes, domains and features
+        are the same.
+    verbose : int, default=0
+        Print objective and gap of every iteration if positive.
+    n_jobs : int or None, default=None
+        Threads over blocks of rows; None uses as many as BLAS may, -1 all cores. The
+        result is the same to the last bit.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Class labels. Rows of weight zero count as absent.
+    coef_ : ndarray of shape (1, n_coefs) or (n_classes, n_coefs)
+        Coefficients, one row for two classes; with domains those of the shared
+        centre, the mean over the domains. Has the dtype of X (float32 or float64).
+        ``n_coefs`` is the number of features, without a domain column.
+    intercept_ : ndarray of shape (1,) or (n_classes,)
+        Intercepts that belong to ``coef_``.
+    domains_ : ndarray of shape (n_domains,)
+        Sorted labels of the domains. Only with domains.
+    domain_coef_ : ndarray of shape (n_domains, 1 or n_classes, n_coefs)
+        Coefficients of each domain; one stored row where ``tie=inf``. Only with
+        domains.
+    domain_intercept_ : ndarray of shape (n_domains, 1 or n_classes)
+        Intercepts of each domain. Only with domains.
+    tie_gap_ : float
+        Largest absolute deviation of a tied coefficient or intercept from what it
+        is tied to; 0 where nothing is tied.
+    objective_ : float
+        The objective above at the fitted parameters.
+    n_iter_ : int
+        Iterations of the solver.
+    n_stored_parameters_ : int
+        Distinct numbers that the fitted model consists of.
+    n_features_in_ : int
+        Columns of X seen in `fit`, the domain column included.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of these columns, where X had string names.
+    coef_feature_names_ : ndarray of shape (n_coefs,)
+        Names of the columns of ``coef_``, where X had string names.
+
+    Raises
+    ------
+    ValueError
+        For input that cannot be fitted: the text names the value, what was expected
+        and the remedy. A failed `fit` leaves a fitted model as it was.
+
+    See Also
+    --------
+    tying_penalty : The penalty between two sets of parameters.
+    sklearn.linear_model.LogisticRegression : The model without ties.
+    sklearn.frozen.FrozenEstimator : Protects a fitted ``pair`` from being cloned.
+
+    Notes
+    -----
+    Domains may differ in size by any factor and miss classes: with a positive tie of
+    coefficients and intercept, a finite C and all classes among the rows of all
+    domains, the minimum is finite and unique.
+
+    With a fixed pair and decay towards zero the coefficients are pulled to
+    ``w_A tie / (tie + 1/C)`` by both together. Coefficients are compared on the scale
+    they were trained on: a scaler before this model must be the one before the pair.
+
+    Dense and CSR input is not copied; CSC is converted, a data frame costs one
+    numeric copy. Internally strengths appear as ``(1 + tie)^(-1/2)`` and
+    ``tie / (1 + tie)``, so that no strength makes a fit ill-conditioned.
+
+    In a pipeline or search, prefer the column: scikit-learn passes ``sample_domain``
+    to few places (see the page "Domains in pipelines").
+
+    References
+    ----------
+    .. [1] I. Goodfellow, Y. Bengio, A. Courville (2016). Deep Learning, section 7.9.
+    .. [2] T. Evgeniou, M. Pontil (2004). Regularized multi-task learning. KDD.
+    .. [3] H. Daume III (2007). Frustratingly easy domain adaptation. ACL.
+    .. [4] J. Lasserre, C. Bishop, T. Minka (2006). Principled hybrids of generative
+       and discriminative models. CVPR.
+
+    Examples
+    --------
+    Two domains, in which one feature matters differently; the last column names them.
+
+    >>> import numpy as np
+    >>> from sktie import TiedLogisticRegression
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(60, 2))
+    >>> domain = np.arange(60) % 2
+    >>> y = X[:, 0] + (2 * domain - 1) * X[:, 1] > 0
+    >>> X = np.column_stack([X, domain])
+    >>> for tie in [0, 1, np.inf]:
+    ...     model = TiedLogisticRegression(pair=-1, tie=tie).fit(X, y)
+    ...     print(f"{tie:3} {model.tie_gap_:.2f} {model.score(X, y):.2f}")
+      0 1.62 1.00
+      1 1.03 0.98
+    inf 0.00 0.87
+    """
+
     __metadata_request__predict_proba: ClassVar = {"sample_domain": True}
     __metadata_request__predict_log_proba: ClassVar = {"sample_domain": True}
     __metadata_request__decision_function: ClassVar = {"sample_domain": True}
-    __metadata_request__score: ClassVar = {"sample_domain": True}
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "pair": [None, str, Integral, tuple, HasMethods("fit")],
@@ -131,88 +281,70 @@ class TiedLogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimato
     def fit(
         self, X: Any, y: Any, sample_weight: Any = None, *, sample_domain: Any = None
     ) -> TiedLogisticRegression:
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows; with a domain column where ``pair`` names one.
+        y : array-like of shape (n_samples,)
+            Class labels, at least two different ones.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights; a weight of 2 is a row twice, 0 no row.
+        sample_domain : array-like of shape (n_samples,), default=None
+            Domain of each row: the other way to name domains, for ``pair=None``.
+
+        Returns
+        -------
+        TiedLogisticRegression
+            The fitted model itself.
+        """
         check_parameters(self, REMEDIES)
-        previous = self._coefficients() if self.warm_start else None
-        rows = self._read(X, y, sample_weight, sample_domain)
-        with (
-            workers(self.n_jobs, rows.design.n_lanes) as crew,
-            fit_callbacks(self, X, y, self.max_iter) as callback,
-        ):
-            problem = self._problem(rows, crew)
-            result = SOLVERS[self._solver(problem)](
-                problem,
-                self._start(problem, previous),
-                tol=float(self.tol),
-                max_iter=self.max_iter,
-                hook=self._hook(callback),
-            )
-        self._warn(result)
-        self._store(problem, result, rows.X.dtype)
+        with unchanged_on_error(self):
+            previous = self._coefficients() if self.warm_start else None
+            rows = self._read(X, y, sample_weight, sample_domain)
+            with (
+                workers(self.n_jobs, rows.design.n_lanes) as crew,
+                fit_callbacks(self, X, y, self.max_iter) as callback,
+            ):
+                problem = self._problem(rows, crew)
+                result = SOLVERS[self._solver(problem)](
+                    problem,
+                    self._start(problem, previous),
+                    tol=float(self.tol),
+                    max_iter=self.max_iter,
+                    hook=self._hook(callback),
+                )
+            self._warn(result)
+            self._store(problem, result)
         return self
 
     def _read(self, X: Any, y: Any, sample_weight: Any, sample_domain: Any) -> _Rows:
         """Validate and encode the training rows."""
         X, skip, labels = self._columns(X, sample_domain, reset=True)
         X, y = check_X_y(
-            X,
-            y,
-            accept_sparse="csr",
-            dtype=[np.float64, np.float32],
-            estimator=self,
+            X, y, accept_sparse="csr", dtype=[np.float64, np.float32], estimator=self
         )
-        check_classification_targets(y)
         weight = check_weight(sample_weight, X)
         self.classes_, y_index = encode_classes(y, weight)
         factors = class_weights(self.class_weight, self.classes_, y_index, weight)
         if factors is not None:
             share = factors[y_index].astype(X.dtype)
             weight = share if weight is None else weight * share
-        bounds, order, domain_index = np.array([0, X.shape[0]]), None, None
+        bounds, order = np.array([0, X.shape[0]]), None
         self.__dict__.pop("domains_", None)
         if labels is not None:
-            self.domains_, domain_index = encode_domains(
-                labels, self._source(sample_domain), X.shape[0]
-            )
-            self._check_domains(domain_index, y_index, weight)
-            order, bounds = group_rows(domain_index, len(self.domains_))
-        design = Design(
-            X, bounds, order=order, skip=skip, fit_intercept=self.fit_intercept
-        )
+            source = self._source(sample_domain)
+            self.domains_, index = encode_domains(labels, source, X.shape[0])
+            self._check_domains(index, y_index, weight)
+            order, bounds = group_rows(index, len(self.domains_))
         if order is not None:
             y_index = y_index[order]
             weight = None if weight is None else weight[order]
-        return _Rows(X, y_index, weight, design, domain_index)
-
-    def _columns(self, X: Any, sample_domain: Any, reset: bool) -> Any:
-        """Check names and number of columns; split off the domain of each row."""
-        if getattr(X, "ndim", 2) == 1:
-            check_array(X, dtype=None, estimator=self)  # raises: expected 2-D
-        validate_data(self, X, reset=reset, skip_check_array=True)
-        names = getattr(self, "feature_names_in_", None)
-        if not is_column(self.pair):
-            if reset:
-                self.__dict__.pop("coef_feature_names_", None)
-                if names is not None:
-                    self.coef_feature_names_ = names
-            return X, None, sample_domain
-        if sample_domain is not None:
-            raise ValueError(
-                f"Both pair={self.pair!r} and sample_domain name the domains; expected "
-                "one of them. Use pair=None with sample_domain, or leave "
-                "sample_domain out."
-            )
-        columns = cut_column(X, self.pair)
-        if reset:
-            self.__dict__.pop("coef_feature_names_", None)
-            if names is not None:
-                place = self.pair
-                if isinstance(place, str):
-                    place = list(names).index(place)
-                self.coef_feature_names_ = np.delete(names, place)
-        return columns
-
-    def _source(self, sample_domain: Any) -> str:
-        return "sample_domain" if sample_domain is not None else f"pair={self.pair!r}"
+        design = Design(
+            X, bounds, order=order, skip=skip, fit_intercept=self.fit_intercept
+        )
+        return _Rows(X, y_index, weight, design)
 
     def _check_domains(
         self, domain_index: IntArray, y_index: IntArray, weight: FloatArray | None
@@ -245,260 +377,111 @@ class TiedLogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimato
                 "tie_intercept, or drop these domains."
             )
 
-    def _strengths(self, n_features: int) -> FloatArray:
-        """Return the strength of each coefficient's tie, the intercept's last."""
-        strengths = np.full(n_features + bool(self.fit_intercept), float(self.tie))
-        if self.fit_intercept and self.tie_intercept is not True:
-            strengths[-1] = float(self.tie_intercept)
-        return strengths
-
     def _problem(self, rows: _Rows, crew: Workers) -> TiedProblem:
         """Return the objective as a problem for the solvers."""
         design = rows.design
         loss = classification_loss(len(self.classes_))
-        strengths = self._strengths(design.n_features)
-        shape = (design.n_domains, loss.n_outputs, design.n_coefs)
-        if rows.domain_index is not None:
-            tie = Tie(ToMean(), strengths)
-        elif self.pair is None:
-            tie = Tie(ToFixed(np.zeros(shape[1:])), 0.0)
-        else:
-            coef, intercept = resolve_anchor(
-                self.pair,
-                rows.X,
-                rows.y_index,
-                self.classes_,
-                rows.weight,
-                getattr(self, "coef_feature_names_", None),
-            )
-            anchor = loss.reduce(self._join(coef, intercept))
-            tie = Tie(ToFixed(anchor), strengths)
         decay = np.full(design.n_coefs, 1.0 / self.C)
         if self.fit_intercept:
             decay[-1] = 0.0
+        shape = (design.n_domains, loss.n_outputs, design.n_coefs)
         return TiedProblem(
             design=design,
             loss=loss,
-            y=loss.encode(rows.y_index),
+            y=loss.encode(rows.y_index, rows.X.dtype),
             weight=rows.weight,
-            coordinates=TiedCoordinates(tie, shape),
+            coordinates=TiedCoordinates(self._tie(rows, loss), shape),
             decay=decay,
-            shared_decay=self.decay == "shared" and rows.domain_index is not None,
+            shared_decay=self.decay == "shared" and hasattr(self, "domains_"),
             workers=crew,
         )
 
-    def _join(self, coef: FloatArray, intercept: FloatArray) -> FloatArray:
-        if not self.fit_intercept:
-            return coef
-        return np.concatenate([coef, intercept[..., np.newaxis]], axis=-1)
-
-    def _solver(self, problem: TiedProblem) -> str:
-        if self.solver != "auto":
-            return self.solver
-        design = problem.design
-        return choose(
-            entries=design.entries,
-            n_rows=design.n_rows,
-            n_members=design.n_domains,
-            n_outputs=problem.loss.n_outputs,
-            n_coefs=design.n_coefs,
-        )
-
-    def _coefficients(self) -> tuple[Any, ...] | None:
-        """Return the fitted state a warm start can use, or None."""
-        if not hasattr(self, "coef_"):
-            return None
-        domains = getattr(self, "domains_", None)
-        if domains is None:
-            members = self._join(self.coef_, self.intercept_)[np.newaxis]
-        else:
-            members = self._join(self.domain_coef_, self.domain_intercept_)
-        return self.classes_, domains, members
-
-    def _start(self, problem: TiedProblem, previous: Any) -> FloatArray:
-        """Return the origin, or the previous fit where it is of the same shape."""
-        origin = np.zeros(problem.size)
-        if previous is None:
-            return origin
-        classes, domains, members = previous
-        now = getattr(self, "domains_", None)
-        same = np.array_equal(classes, self.classes_)
-        if domains is None or now is None:
-            same &= domains is now
-        else:
-            same &= np.array_equal(domains, now)
-        outputs = problem.loss.reduce(members.astype(np.float64)) if same else members
-        if not same or outputs.shape != problem.coordinates.shape:
-            return origin
-        return problem.coordinates.locate(outputs)
-
-    def _hook(self, callback: IterationHook | None) -> IterationHook | None:
-        if not self.verbose:
-            return callback
-
-        def hook(n_iter: int, value: float, gap: float) -> None:
-            print(f"iteration {n_iter:4d}  objective {value:.10g}  gap {gap:.1e}")  # noqa: T201
-            if callback is not None:
-                callback(n_iter, value, gap)
-
-        return hook
-
-    def _warn(self, result: SolverResult) -> None:
-        if result.status.success:
-            return
-        found = f"{type(self).__name__} stopped after {result.n_iter} iterations: "
-        if result.status is Status.UNBOUNDED:
-            found += (
-                "the classes are separable and nothing holds the coefficients back, so "
-                "that no minimum exists; those returned predict the training rows to "
-                f"rounding. Use a finite C (now C={self.C})."
-            )
-        else:
-            found += (
-                f"the relative gap to the minimum is about {result.gap:.1e}, above "
-                f"tol={self.tol}. Increase max_iter (now {self.max_iter}), scale the "
-                "features (StandardScaler), or choose another solver."
-            )
-            if np.isinf(self.C):
-                found += " Without decay (C=inf) a minimum need not exist: try C=1e4."
-        warnings.warn(found, ConvergenceWarning, stacklevel=3)
-
-    def _store(
-        self, problem: TiedProblem, result: SolverResult, dtype: np.dtype[Any]
-    ) -> None:
-        """Set the fitted attributes."""
-        coordinates, expand = problem.coordinates, problem.loss.expand
-        hub, deviations = coordinates.split(result.theta)
-        members = expand(coordinates.members(hub, deviations)).astype(dtype)
-        centre = members[0]
-        strength = np.broadcast_to(coordinates.tie.strength, members.shape[2:])
-        n_stored = len(centre) * len(strength)
+    def _tie(self, rows: _Rows, loss: Loss) -> Tie:
+        """Return the tie that ``pair`` asks for."""
+        n_coefs = rows.design.n_coefs
+        strengths = self._strengths(rows.design.n_features)
         if hasattr(self, "domains_"):
-            centre = expand(hub).astype(dtype)
-            slopes, offsets = self._cut(members)
-            shared = np.isinf(strength)
-            n_own = len(strength) - int(shared.sum())
-            n_stored += (len(members) - 1) * len(centre) * n_own
-            p = slopes.shape[-1]
-            self._domain_coef = None if shared[:p].all() else slopes
-            self._domain_intercept = None if shared[p:].all() else offsets
-        self.coef_, self.intercept_ = self._cut(centre)
-        tied = strength > 0
-        gaps = np.abs(expand(coordinates.scale * deviations))[..., tied]
-        self.tie_gap_ = float(gaps.max(initial=0.0))
-        self.objective_ = result.value
-        self.n_iter_ = result.n_iter
-        self.n_stored_parameters_ = int(n_stored)
-
-    def _cut(self, rows: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Split rows of coefficients into slopes and intercepts."""
-        if not self.fit_intercept:
-            return rows, np.zeros(rows.shape[:-1], dtype=rows.dtype)
-        return rows[..., :-1].copy(), rows[..., -1].copy()
-
-    @property
-    def domain_coef_(self) -> FloatArray:
-        """Coefficients of each domain; one stored row where all are shared."""
-        return self._of_domains(self._domain_coef, self.coef_)
-
-    @property
-    def domain_intercept_(self) -> FloatArray:
-        """Intercepts of each domain; one stored row where all are shared."""
-        return self._of_domains(self._domain_intercept, self.intercept_)
-
-    def _of_domains(self, own: FloatArray | None, shared: FloatArray) -> FloatArray:
-        if own is not None:
-            return own
-        return np.broadcast_to(shared, (len(self.domains_), *shared.shape))
-
-    def domain_estimator(self, label: Any) -> LogisticRegression:
-        check_is_fitted(self)
-        if not hasattr(self, "domains_"):
-            raise ValueError(
-                f"domain_estimator({label!r}): the model was fitted without domains. "
-                "Use the fitted model itself."
-            )
-        index = self._domain_index([label], "label", 1)
-        estimator = LogisticRegression(C=self.C, fit_intercept=self.fit_intercept)
-        known = index[0] < len(self.domains_)
-        estimator.coef_ = (
-            self.domain_coef_[index[0]].copy() if known else self.coef_.copy()
+            return Tie(ToMean(), strengths)
+        if self.pair is None:
+            return Tie(ToFixed(np.zeros((loss.n_outputs, n_coefs))), np.zeros(n_coefs))
+        names = getattr(self, "coef_feature_names_", None)
+        coef, intercept = resolve_anchor(
+            self.pair, rows.X, rows.y_index, self.classes_, rows.weight, names
         )
-        estimator.intercept_ = (
-            self.domain_intercept_[index[0]].copy() if known else self.intercept_.copy()
-        )
-        estimator.classes_ = self.classes_
-        estimator.n_iter_ = np.array([self.n_iter_], dtype=np.int32)
-        estimator.n_features_in_ = self.coef_.shape[1]
-        if hasattr(self, "coef_feature_names_"):
-            estimator.feature_names_in_ = self.coef_feature_names_
-        return estimator
-
-    def _domain_index(self, labels: Any, source: str, n_samples: int) -> IntArray:
-        """Return each row's domain; an unseen one counts as one more: the shared."""
-        found, index = encode_domains(labels, source, n_samples)
-        known = {label: i for i, label in enumerate(self.domains_.tolist())}
-        place = [known.get(label, len(known)) for label in found.tolist()]
-        unseen = [label for label in found.tolist() if label not in known]
-        if unseen and self.handle_unknown == "error":
-            raise ValueError(
-                f"{source} holds the domains {unseen}, which fit did not see; it saw "
-                f"{self.domains_.tolist()}. Use handle_unknown='shared' to predict "
-                "them by the shared model."
-            )
-        return np.asarray(place)[index]
-
-    def _raw(self, X: Any, sample_domain: Any) -> FloatArray:
-        """Return the raw predictions, (n_samples, 1 or n_classes)."""
-        check_is_fitted(self)
-        X, skip, labels = self._columns(X, sample_domain, reset=False)
-        X = check_array(
-            X, accept_sparse="csr", dtype=[np.float64, np.float32], estimator=self
-        )
-        self._check_domain_use(labels)
-        members = self._join(self.coef_, self.intercept_)[np.newaxis]
-        bounds, order = np.array([0, X.shape[0]]), None
-        if labels is not None:
-            index = self._domain_index(labels, self._source(sample_domain), X.shape[0])
-            own = self._join(self.domain_coef_, self.domain_intercept_)
-            members = np.concatenate([own, members])
-            order, bounds = group_rows(index, len(members))
-        design = Design(
-            X, bounds, order=order, skip=skip, fit_intercept=self.fit_intercept
-        )
-        return design.predict(members)
-
-    def _check_domain_use(self, labels: Any) -> None:
-        fitted = hasattr(self, "domains_")
-        if fitted and labels is None:
-            raise ValueError(
-                f"This {type(self).__name__} was fitted with domains, but got none: "
-                "pass sample_domain, one label for each row of X. Where scikit-learn "
-                "passes none on (scorers, calibration, inspection), name a column of X "
-                "by pair= instead."
-            )
-        if not fitted and labels is not None:
-            raise ValueError(
-                "sample_domain was given, but the model was fitted without domains. "
-                "Leave it out, or fit with sample_domain."
-            )
+        return Tie(ToFixed(loss.reduce(self._join(coef, intercept))), strengths)
 
     def decision_function(self, X: Any, *, sample_domain: Any = None) -> FloatArray:
+        """Return the log-odds of the second class, or centred scores of all.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows to predict, with the columns of `fit`.
+        sample_domain : array-like of shape (n_samples,), default=None
+            Domain of each row, for a model fitted with ``sample_domain``.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_classes)
+            Raw predictions ``x'w_t + b_t``.
+        """
         raw = self._raw(X, sample_domain)
         return raw[:, 0] if raw.shape[1] == 1 else raw
 
     def predict(self, X: Any, *, sample_domain: Any = None) -> Array:
+        """Return the most probable class of each row.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows to predict, with the columns of `fit`.
+        sample_domain : array-like of shape (n_samples,), default=None
+            Domain of each row, for a model fitted with ``sample_domain``.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Class labels.
+        """
         raw = self._raw(X, sample_domain)
         index = raw[:, 0] > 0 if raw.shape[1] == 1 else raw.argmax(axis=1)
         return np.asarray(self.classes_[index.astype(np.intp)])
 
     def predict_proba(self, X: Any, *, sample_domain: Any = None) -> FloatArray:
+        """Return the probability of each class.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows to predict, with the columns of `fit`.
+        sample_domain : array-like of shape (n_samples,), default=None
+            Domain of each row, for a model fitted with ``sample_domain``.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Probabilities, in the order of ``classes_``.
+        """
         raw = self._raw(X, sample_domain)
         if raw.shape[1] == 1:
             return np.hstack([expit(-raw), expit(raw)])
         return np.asarray(softmax(raw, axis=1))
 
     def predict_log_proba(self, X: Any, *, sample_domain: Any = None) -> FloatArray:
+        """Return the logarithm of the probability of each class.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows to predict, with the columns of `fit`.
+        sample_domain : array-like of shape (n_samples,), default=None
+            Domain of each row, for a model fitted with ``sample_domain``.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Log-probabilities, accurate where a probability rounds to 0 or 1.
+        """
         raw = self._raw(X, sample_domain)
         if raw.shape[1] == 1:
             return np.hstack([log_expit(-raw), log_expit(raw)])
@@ -507,5 +490,56 @@ class TiedLogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimato
     def score(
         self, X: Any, y: Any, sample_weight: Any = None, *, sample_domain: Any = None
     ) -> float:
+        """Return the accuracy on the given rows.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows to predict, with the columns of `fit`.
+        y : array-like of shape (n_samples,)
+            True labels.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
+        sample_domain : array-like of shape (n_samples,), default=None
+            Domain of each row, for a model fitted with ``sample_domain``.
+
+        Returns
+        -------
+        float
+            Share of the rows that `predict` gets right.
+        """
         predicted = self.predict(X, sample_domain=sample_domain)
         return float(accuracy_score(y, predicted, sample_weight=sample_weight))
+
+    def domain_estimator(self, label: Any) -> LogisticRegression:
+        """Return a plain classifier for one domain.
+
+        Parameters
+        ----------
+        label : str or int
+            A label in ``domains_``; with ``handle_unknown="shared"``, any.
+
+        Returns
+        -------
+        LogisticRegression
+            A fitted classifier of scikit-learn with the coefficients of the domain, for
+            rows without the domain column.
+        """
+        check_is_fitted(self)
+        if not hasattr(self, "domains_"):
+            raise ValueError(
+                f"domain_estimator({label!r}): the model was fitted without domains. "
+                "Use the fitted model itself."
+            )
+        index = self._domain_index([label], "label", 1)[0]
+        coef, intercept = self.coef_, self.intercept_
+        if index < len(self.domains_):
+            coef, intercept = self.domain_coef_[index], self.domain_intercept_[index]
+        estimator = LogisticRegression(C=self.C, fit_intercept=self.fit_intercept)
+        estimator.classes_ = self.classes_
+        estimator.coef_, estimator.intercept_ = coef.copy(), intercept.copy()
+        estimator.n_iter_ = np.array([self.n_iter_], dtype=np.int32)
+        estimator.n_features_in_ = self.coef_.shape[1]
+        if hasattr(self, "coef_feature_names_"):
+            estimator.feature_names_in_ = self.coef_feature_names_
+        return estimator

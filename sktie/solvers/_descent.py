@@ -55,7 +55,9 @@ class SolverResult:
 class Direction(Protocol):
     """A rule that turns gradients into directions."""
 
-    def __call__(self, theta: FloatArray, gradient: FloatArray) -> FloatArray:
+    def __call__(
+        self, theta: FloatArray, value: float, gradient: FloatArray
+    ) -> FloatArray:
         """Return a step of natural length 1; called once for every iterate."""
         ...
 
@@ -73,7 +75,6 @@ def minimize(
     tol: float,
     max_iter: int,
     hook: IterationHook | None = None,
-    n_before: int = 0,
 ) -> SolverResult:
     """Minimise a convex problem from ``theta``.
 
@@ -91,14 +92,12 @@ def minimize(
         Steps to make at most.
     hook : callable, optional
         Called with (iteration, objective, gap) at every iterate.
-    n_before : int
-        Iterations that were made before, to be counted.
     """
     value, gradient = problem.value_gradient(theta)
     start_value, stalled = value, 0
     best_gap = np.inf
-    for n_iter in range(n_before + 1, n_before + max_iter + 2):
-        step = direction(theta, gradient)
+    for n_iter in range(1, max_iter + 2):
+        step = direction(theta, value, gradient)
         slope = float(gradient @ step)
         if not slope < 0:  # rounding has spoilt the direction, or nothing is left
             step = -gradient
@@ -114,14 +113,14 @@ def minimize(
         # Near the minimum values are all rounding; what still counts is the gap.
         stalled = stalled + 1 if gap > 0.5 * best_gap and gap < 100 * eps else 0
         best_gap = min(gap, best_gap)
-        if n_iter > n_before + max_iter:
+        if n_iter > max_iter:
             break
         found = _line_search(problem, theta, value, gradient, step, slope)
         if found is None or stalled > 2:
             status = Status.PRECISION if gap < 1e-6 else Status.MAX_ITER
             return SolverResult(theta, value, gap, n_iter, status)
         theta, value, gradient = found
-    return SolverResult(theta, value, gap, n_before + max_iter, Status.MAX_ITER)
+    return SolverResult(theta, value, gap, max_iter, Status.MAX_ITER)
 
 
 def _relative(gap: float, value: float) -> float:

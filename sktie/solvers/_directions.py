@@ -40,7 +40,9 @@ class QuasiNewton:
         self._last: tuple[FloatArray, FloatArray] | None = None
         self._gain = 1.0
 
-    def __call__(self, theta: FloatArray, gradient: FloatArray) -> FloatArray:
+    def __call__(
+        self, theta: FloatArray, value: float, gradient: FloatArray
+    ) -> FloatArray:
         self._remember(theta, gradient)
         step = -gradient
         shares = []
@@ -52,6 +54,10 @@ class QuasiNewton:
         for (s, y, curvature), share in zip(self._pairs, reversed(shares), strict=True):
             step += (share - float(y @ step) / curvature) * s
         return step
+
+    def forget_position(self) -> None:
+        """Go on with another problem of nearly the same curvature."""
+        self._last = None
 
     def _remember(self, theta: FloatArray, gradient: FloatArray) -> None:
         if self._last is not None:
@@ -66,13 +72,51 @@ class QuasiNewton:
 
 @final
 class Newton:
-    """The exact Newton direction, from a factored Hessian."""
+    """The Newton direction from a factored Hessian, kept while it serves.
 
-    def __init__(self, problem: Problem) -> None:
+    Quasi-Newton pairs correct a Hessian of some steps ago. A fresh one is factored
+    when, at the rate of the last steps, going on without would take longer.
+    """
+
+    #: Steps that a fresh Hessian is expected to need.
+    FRESH_STEPS = 2.0
+
+    def __init__(self, problem: Problem, tol: float) -> None:
         self._problem = problem
+        self._tol = max(tol, EPS)
+        self._rule: QuasiNewton | None = None
+        self._decrements: list[float] = []
 
-    def __call__(self, theta: FloatArray, gradient: FloatArray) -> FloatArray:
-        return -self._problem.curvature(theta).solve(gradient)
+    def move_to(self, problem: Problem) -> None:
+        """Go on with another problem of nearly the same curvature."""
+        self._problem = problem
+        self._decrements = []
+        if self._rule is not None:
+            self._rule.forget_position()
+
+    def __call__(
+        self, theta: FloatArray, value: float, gradient: FloatArray
+    ) -> FloatArray:
+        if self._rule is not None:
+            step = self._rule(theta, value, gradient)
+            self._decrements.append(-float(gradient @ step))
+            if self._serves(self._tol * abs(value)):
+                return step
+        self._rule = QuasiNewton(self._problem.curvature(theta).solve)
+        step = self._rule(theta, value, gradient)
+        self._decrements = [-float(gradient @ step)]
+        return step
+
+    def _serves(self, target: float) -> bool:
+        """Whether to keep the Hessian, at the rate of the last two steps."""
+        if len(self._decrements) < 3:
+            return True
+        before, _, now = self._decrements[-3:]
+        if not 0 < now < before:
+            return False
+        rate = np.log(before / now) / 2
+        remaining = np.log(max(now / max(target, TINY), 1.0)) / rate
+        return bool(remaining <= self._problem.curvature_passes + self.FRESH_STEPS)
 
 
 @final
@@ -90,7 +134,9 @@ class InexactNewton:
         self._max_inner = max_inner
         self._first: float | None = None
 
-    def __call__(self, theta: FloatArray, gradient: FloatArray) -> FloatArray:
+    def __call__(
+        self, theta: FloatArray, value: float, gradient: FloatArray
+    ) -> FloatArray:
         product = self._problem.hessp(theta)
         step = np.zeros_like(gradient)
         residual = -gradient

@@ -16,9 +16,11 @@ from sktie.solvers._directions import (
 
 #: Gap to which a coarse problem is solved: about what its sample can tell.
 COARSE_TOL = 1e-4
-#: Steps with the coarse Hessian before the exact one takes over.
-COARSE_STEPS = 12
 MAX_CONJUGATE_STEPS = 200
+#: Multiplications below which a Newton step takes less time than a fit's own checks,
+#: and the gap to which such problems are solved.
+SMALL_WORK = 8e5
+SMALL_TOL = 1e-18
 
 
 class Solver(Protocol):
@@ -43,33 +45,20 @@ def newton_cholesky(
     max_iter: int,
     hook: IterationHook | None = None,
 ) -> SolverResult:
-    """Newton's method with factored Hessians.
+    """Newton's method with factored Hessians, each kept while it serves.
 
-    Where rows are many, a sample of them gives the start and a Hessian good enough
-    for quasi-Newton steps on all rows: the cost is then a few passes for gradients,
-    and none for Hessians. The certificate is always that of all rows.
+    Where rows are many, a sample of them gives the start and the first Hessian; then
+    a few passes over all rows, for gradients, are often all that is left to do. The
+    certificate is always that of all rows. A small problem is solved to rounding.
     """
+    if problem.curvature_work < SMALL_WORK:
+        tol = min(tol, SMALL_TOL)
     coarse = problem.coarse()
-    n_before = 0
+    rule = Newton(problem if coarse is None else coarse, tol)
     if coarse is not None:
-        start = newton_cholesky(coarse, theta, tol=COARSE_TOL, max_iter=max_iter)
-        rule = QuasiNewton(coarse.curvature(start.theta).solve)
-        steps = min(COARSE_STEPS, max_iter)
-        result = minimize(
-            problem, start.theta, rule, tol=tol, max_iter=steps, hook=hook
-        )
-        if result.status.success or result.n_iter >= max_iter:
-            return result
-        theta, n_before = result.theta, result.n_iter
-    return minimize(
-        problem,
-        theta,
-        Newton(problem),
-        tol=tol,
-        max_iter=max_iter - n_before,
-        hook=hook,
-        n_before=n_before,
-    )
+        theta = minimize(coarse, theta, rule, tol=COARSE_TOL, max_iter=max_iter).theta
+        rule.move_to(problem)
+    return minimize(problem, theta, rule, tol=tol, max_iter=max_iter, hook=hook)
 
 
 def lbfgs(

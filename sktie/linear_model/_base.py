@@ -1,0 +1,274 @@
+"""What all tied linear models share: domains, strengths, solving and storing."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_array
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from sktie._compat import CallbackSupportMixin
+from sktie._design import Design, group_rows
+from sktie._problem import TiedProblem
+from sktie._typing import FloatArray, IntArray, IterationHook
+from sktie._validation import cut_column, encode_domains
+from sktie.linear_model._pair import is_column
+from sktie.solvers import SolverResult, Status, choose
+
+#: Appended to scikit-learn's message for a parameter out of range.
+REMEDIES = {
+    "tie": "Use tie=0 for separate models, tie=np.inf for one shared model, and "
+    "anything between for tied ones.",
+    "C": "Use a positive number; C=np.inf means no decay.",
+    "tie_intercept": "Use True (as strong as `tie`), False (free), or a strength.",
+    "pair": "Use None, a column of X, FrozenEstimator(fitted_classifier), or "
+    "(coef, intercept).",
+}
+
+
+@contextmanager
+def unchanged_on_error(estimator: Any) -> Iterator[None]:
+    """Give an estimator its fitted state back when a new fit fails."""
+    before = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        # scikit-learn keeps the state of running callbacks here, and tidies it up.
+        running = {
+            name: value
+            for name, value in vars(estimator).items()
+            if name.startswith(("_callback", "_skl"))
+        }
+        vars(estimator).clear()
+        vars(estimator).update(before | running)
+        raise
+
+
+class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
+    """Base of the linear models: reads domains, solves a problem, stores members."""
+
+    __metadata_request__fit: ClassVar = {"sample_domain": True}
+    __metadata_request__predict: ClassVar = {"sample_domain": True}
+    __metadata_request__score: ClassVar = {"sample_domain": True}
+
+    def _columns(self, X: Any, sample_domain: Any, reset: bool) -> Any:
+        """Check names and number of columns; split off the domain of each row."""
+        if getattr(X, "ndim", 2) == 1:
+            check_array(X, dtype=None, estimator=self)  # raises: expected 2-D
+        validate_data(self, X, reset=reset, skip_check_array=True)
+        names = getattr(self, "feature_names_in_", None)
+        if not is_column(self.pair):
+            if reset:
+                self.__dict__.pop("coef_feature_names_", None)
+                if names is not None:
+                    self.coef_feature_names_ = names
+            return X, None, sample_domain
+        if sample_domain is not None:
+            raise ValueError(
+                f"Both pair={self.pair!r} and sample_domain name the domains; expected "
+                "one of them. Use pair=None with sample_domain, or leave "
+                "sample_domain out."
+            )
+        columns = cut_column(X, self.pair)
+        if reset:
+            self.__dict__.pop("coef_feature_names_", None)
+            if names is not None:
+                place = self.pair
+                if isinstance(place, str):
+                    place = list(names).index(place)
+                self.coef_feature_names_ = np.delete(names, place)
+        return columns
+
+    def _source(self, sample_domain: Any) -> str:
+        return "sample_domain" if sample_domain is not None else f"pair={self.pair!r}"
+
+    def _strengths(self, n_features: int) -> FloatArray:
+        """Return the strength of each coefficient's tie, the intercept's last."""
+        strengths = np.full(n_features + bool(self.fit_intercept), float(self.tie))
+        if self.fit_intercept and self.tie_intercept is not True:
+            strengths[-1] = float(self.tie_intercept)
+        return strengths
+
+    def _join(self, coef: FloatArray, intercept: FloatArray) -> FloatArray:
+        if not self.fit_intercept:
+            return coef
+        return np.concatenate([coef, intercept[..., np.newaxis]], axis=-1)
+
+    def _solver(self, problem: TiedProblem) -> str:
+        if self.solver != "auto":
+            return str(self.solver)
+        design = problem.design
+        return choose(
+            entries=design.entries,
+            n_rows=design.n_rows,
+            n_members=design.n_domains,
+            n_outputs=problem.loss.n_outputs,
+            n_coefs=design.n_coefs,
+        )
+
+    def _coefficients(self) -> tuple[Any, ...] | None:
+        """Return the fitted state a warm start can use, or None."""
+        if not hasattr(self, "coef_"):
+            return None
+        domains = getattr(self, "domains_", None)
+        if domains is None:
+            members = self._join(self.coef_, self.intercept_)[np.newaxis]
+        else:
+            members = self._join(self.domain_coef_, self.domain_intercept_)
+        return self.classes_, domains, members
+
+    def _start(self, problem: TiedProblem, previous: Any) -> FloatArray:
+        """Return the origin, or the previous fit where it is of the same shape."""
+        origin = np.zeros(problem.size)
+        if previous is None:
+            return origin
+        classes, domains, members = previous
+        now = getattr(self, "domains_", None)
+        same = np.array_equal(classes, self.classes_)
+        if domains is None or now is None:
+            same &= domains is now
+        else:
+            same &= np.array_equal(domains, now)
+        outputs = problem.loss.reduce(members.astype(np.float64)) if same else members
+        if not same or outputs.shape != problem.coordinates.shape:
+            return origin
+        return problem.coordinates.locate(outputs)
+
+    def _hook(self, callback: IterationHook | None) -> IterationHook | None:
+        if not self.verbose:
+            return callback
+
+        def hook(n_iter: int, value: float, gap: float) -> None:
+            print(f"iteration {n_iter:4d}  objective {value:.10g}  gap {gap:.1e}")  # noqa: T201
+            if callback is not None:
+                callback(n_iter, value, gap)
+
+        return hook
+
+    def _warn(self, result: SolverResult) -> None:
+        if result.status.success:
+            return
+        found = f"{type(self).__name__} stopped after {result.n_iter} iterations: "
+        if result.status is Status.UNBOUNDED:
+            found += (
+                "the classes are separable and nothing holds the coefficients back, so "
+                "that no minimum exists; those returned predict the training rows to "
+                f"rounding. Use a finite C (now C={self.C})."
+            )
+        else:
+            found += (
+                f"the relative gap to the minimum is about {result.gap:.1e}, above "
+                f"tol={self.tol}. Increase max_iter (now {self.max_iter}), scale the "
+                "features (StandardScaler), or choose another solver."
+            )
+            if np.isinf(self.C):
+                found += " Without decay (C=inf) a minimum need not exist: try C=1e4."
+        warnings.warn(found, ConvergenceWarning, stacklevel=4)
+
+    def _store(self, problem: TiedProblem, result: SolverResult) -> None:
+        """Set the fitted attributes."""
+        coordinates, expand = problem.coordinates, problem.loss.expand
+        dtype = problem.design.dtype
+        hub, deviations = coordinates.split(result.theta)
+        members = expand(coordinates.members(hub, deviations)).astype(dtype)
+        centre = members[0]
+        strength = np.broadcast_to(coordinates.tie.strength, members.shape[2:])
+        n_stored = len(centre) * len(strength)
+        if hasattr(self, "domains_"):
+            centre = expand(hub).astype(dtype)
+            slopes, offsets = self._cut(members)
+            shared = np.isinf(strength)
+            n_own = len(strength) - int(shared.sum())
+            n_stored += (len(members) - 1) * len(centre) * n_own
+            p = slopes.shape[-1]
+            self._domain_coef = None if shared[:p].all() else slopes
+            self._domain_intercept = None if shared[p:].all() else offsets
+        self.coef_, self.intercept_ = self._cut(centre)
+        self.tie_gap_ = self._gap(expand(coordinates.scale * deviations))
+        self.objective_ = result.value
+        self.n_iter_ = result.n_iter
+        self.n_stored_parameters_ = int(n_stored)
+
+    def _gap(self, deviations: FloatArray) -> float:
+        """Return the largest deviation; a free intercept has none."""
+        if self.pair is None and not hasattr(self, "domains_"):
+            return 0.0
+        if self.fit_intercept and self.tie_intercept is False:
+            deviations = deviations[..., :-1]
+        return float(np.abs(deviations).max(initial=0.0))
+
+    def _cut(self, rows: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Split rows of coefficients into slopes and intercepts."""
+        if not self.fit_intercept:
+            return rows, np.zeros(rows.shape[:-1], dtype=rows.dtype)
+        return rows[..., :-1].copy(), rows[..., -1].copy()
+
+    @property
+    def domain_coef_(self) -> FloatArray:
+        """Coefficients of each domain; one stored row where all are shared."""
+        return self._of_domains(self._domain_coef, self.coef_)
+
+    @property
+    def domain_intercept_(self) -> FloatArray:
+        """Intercepts of each domain; one stored row where all are shared."""
+        return self._of_domains(self._domain_intercept, self.intercept_)
+
+    def _of_domains(self, own: FloatArray | None, shared: FloatArray) -> FloatArray:
+        if own is not None:
+            return own
+        return np.broadcast_to(shared, (len(self.domains_), *shared.shape))
+
+    def _domain_index(self, labels: Any, source: str, n_samples: int) -> IntArray:
+        """Return each row's domain; an unseen one counts as one more: the shared."""
+        found, index = encode_domains(labels, source, n_samples)
+        known = {label: i for i, label in enumerate(self.domains_.tolist())}
+        place = [known.get(label, len(known)) for label in found.tolist()]
+        unseen = [label for label in found.tolist() if label not in known]
+        if unseen and self.handle_unknown == "error":
+            raise ValueError(
+                f"{source} holds the domains {unseen}, which fit did not see; it saw "
+                f"{self.domains_.tolist()}. Use handle_unknown='shared' to predict "
+                "them by the shared model."
+            )
+        return np.asarray(place)[index]
+
+    def _raw(self, X: Any, sample_domain: Any) -> FloatArray:
+        """Return the raw predictions, (n_samples, 1 or n_classes)."""
+        check_is_fitted(self)
+        X, skip, labels = self._columns(X, sample_domain, reset=False)
+        X = check_array(
+            X, accept_sparse="csr", dtype=[np.float64, np.float32], estimator=self
+        )
+        self._check_domain_use(labels)
+        members = self._join(self.coef_, self.intercept_)[np.newaxis]
+        bounds, order = np.array([0, X.shape[0]]), None
+        if labels is not None:
+            index = self._domain_index(labels, self._source(sample_domain), X.shape[0])
+            own = self._join(self.domain_coef_, self.domain_intercept_)
+            members = np.concatenate([own, members])
+            order, bounds = group_rows(index, len(members))
+        design = Design(
+            X, bounds, order=order, skip=skip, fit_intercept=self.fit_intercept
+        )
+        return design.predict(members)
+
+    def _check_domain_use(self, labels: Any) -> None:
+        fitted = hasattr(self, "domains_")
+        if fitted and labels is None:
+            raise ValueError(
+                f"This {type(self).__name__} was fitted with domains, but got none: "
+                "pass sample_domain, one label for each row of X. Where scikit-learn "
+                "passes none on (scorers, calibration, inspection), name a column of X "
+                "by pair= instead."
+            )
+        if not fitted and labels is not None:
+            raise ValueError(
+                "sample_domain was given, but the model was fitted without domains. "
+                "Leave it out, or fit with sample_domain."
+            )
