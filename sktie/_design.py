@@ -153,9 +153,11 @@ class Design:
         # Slicing a CSR container copies its entries; this shares them.
         indptr = self.X.indptr[start : stop + 1]
         a, b = indptr[0], indptr[-1]
-        parts = (self.X.data[a:b], self.X.indices[a:b], indptr - a)
-        shape = (stop - start, self.X.shape[1])
-        return sp.csr_array(parts, shape=shape, copy=False)
+        view = sp.csr_array((stop - start, self.X.shape[1]), dtype=self.dtype)
+        # Set one by one: the constructor copies short parts of long arrays.
+        view.indptr = indptr - a
+        view.indices, view.data = self.X.indices[a:b], self.X.data[a:b]
+        return view
 
     def dense_rows(self, block: Block) -> FloatArray:
         """Return a dense (n, n_coefs) copy of a block: features, then ones."""

@@ -10,14 +10,16 @@ from scipy.linalg import get_lapack_funcs
 
 from sktie._typing import Array, FloatArray
 
+OVERFLOW = (
+    "The features are so large that their squares overflow; expected values whose "
+    "squares sum to a finite number. Scale the features (StandardScaler)."
+)
+
 
 def cholesky(matrix: FloatArray) -> FloatArray:
     """Return the lower Cholesky factor; semidefinite input gets a tiny ridge first."""
     if not np.isfinite(matrix).all():
-        raise FloatingPointError(
-            "The Hessian overflows. Scale the features: squares of their values must "
-            "be finite."
-        )
+        raise ValueError(OVERFLOW)
     (potrf,) = get_lapack_funcs(("potrf",), (matrix,))
     factor, info = potrf(matrix, lower=True, clean=True)
     ridge = 4 * np.finfo(matrix.dtype).eps

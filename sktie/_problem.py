@@ -32,6 +32,11 @@ class Problem(Protocol):
         """Length of the flat vector."""
         ...
 
+    @property
+    def eps(self) -> float:
+        """Relative rounding of the objective."""
+        ...
+
     def value_gradient(self, theta: FloatArray) -> tuple[float, FloatArray]:
         """Return the objective and its gradient."""
         ...
@@ -56,6 +61,11 @@ class Problem(Protocol):
 
     def diagonal(self, theta: FloatArray) -> FloatArray:
         """Return the diagonal of the Hessian at theta, for preconditioning."""
+        ...
+
+    @property
+    def curvature_floor(self) -> FloatArray:
+        """Return a diagonal matrix below every Hessian; 0 where none is known."""
         ...
 
     def coarse(self) -> Problem | None:
@@ -107,6 +117,10 @@ class TiedProblem:
     @property
     def size(self) -> int:
         return self.coordinates.size
+
+    @property
+    def eps(self) -> float:
+        return float(np.finfo(self.design.dtype).eps)
 
     @cached_property
     def member_decay(self) -> FloatArray:
@@ -211,7 +225,8 @@ class TiedProblem:
                 raw = design.raw(block, design.rows(block), slopes, intercepts)
                 curvature = loss.curvature(raw, self._weight(block))
                 rows = design.dense_rows(block)
-                _add_grams(total, rows, curvature, loss)
+                with np.errstate(over="ignore", invalid="ignore"):  # is checked later
+                    _add_grams(total, rows, curvature, loss)
             return total
 
         pieces = design.domain_blocks(n_outputs)
@@ -298,6 +313,14 @@ class TiedProblem:
         hub = diagonal.sum(axis=0) + self.mean_decay
         deviations = np.square(coordinates.scale) * diagonal + coordinates.weight
         return coordinates.join(hub, deviations)
+
+    @property
+    def curvature_floor(self) -> FloatArray:
+        coordinates = self.coordinates
+        n_members, *shape = coordinates.shape
+        hub = np.broadcast_to(n_members * self.member_decay + self.mean_decay, shape)
+        own = np.square(coordinates.scale) * self.member_decay + coordinates.weight
+        return coordinates.join(hub, np.broadcast_to(own, coordinates.shape))
 
     def coarse(self) -> TiedProblem | None:
         """Return the problem on a sample of the rows, where they are many.

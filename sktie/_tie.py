@@ -152,8 +152,8 @@ class Graph(Structure):
         self.incidence = incidence
 
     def _apply(self, matrix: Matrix, members: FloatArray) -> FloatArray:
-        flat = members.reshape(members.shape[0], -1)
-        return np.asarray(matrix @ flat).reshape(-1, *members.shape[1:])
+        flat = members.reshape(members.shape[0], int(np.prod(members.shape[1:])))
+        return np.asarray(matrix @ flat).reshape(matrix.shape[0], *members.shape[1:])
 
     def deviation(self, members: FloatArray) -> FloatArray:
         return self._apply(self.incidence, members)
@@ -237,7 +237,9 @@ class Tie:
         """Return the penalty of the members."""
         deviations = self.deviation(members)
         if self.shared.any():
-            rounding = 8 * np.finfo(members.dtype).eps * np.max(np.abs(members))
+            # A mean of n equal members may be off by n roundings.
+            rounding = max(8, len(members)) * np.finfo(members.dtype).eps
+            rounding *= np.max(np.abs(members))
             apart = np.abs(deviations) > rounding
             if np.any(apart & self.shared):
                 return float("inf")

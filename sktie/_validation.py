@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -41,13 +42,35 @@ class Columns(NamedTuple):
         What is left to be validated as numbers.
     skip : int or None
         Where X, whole, still holds the column.
-    labels : ndarray of shape (n_samples,) or None
+    labels : ndarray of shape (n_samples,)
         The column.
+    place : int
+        Where it was.
     """
 
     X: Any
     skip: int | None
-    labels: Array | None
+    labels: Array
+    place: int
+
+
+@dataclass(frozen=True)
+class Domains:
+    """The domains of some rows.
+
+    Attributes
+    ----------
+    labels : ndarray of shape (n_domains,)
+        The distinct labels, sorted.
+    index : ndarray of shape (n_samples,)
+        Place of each row's label among them.
+    source : str
+        What the user calls them, for messages.
+    """
+
+    labels: Array
+    index: IntArray
+    source: str
 
 
 def is_frame(X: Any) -> bool:
@@ -72,9 +95,10 @@ def cut_column(X: Any, column: str | int) -> Columns:
         rest = [name for i, name in enumerate(names) if i != place]
         if hasattr(X, "iloc"):
             others = [i for i in range(len(names)) if i != place]
-            return Columns(X.iloc[:, others], None, _as_labels(X.iloc[:, place]))
+            labels = _as_labels(X.iloc[:, place])
+            return Columns(X.iloc[:, others], None, labels, place)
         features = X.select(rest)
-        return Columns(features, None, _as_labels(X[names[place]]))
+        return Columns(features, None, _as_labels(X[names[place]]), place)
     if isinstance(column, str):
         raise ValueError(
             f"pair={column!r} names a column, but X is a {type(X).__name__} without "
@@ -83,21 +107,31 @@ def cut_column(X: Any, column: str | int) -> Columns:
         )
     if sp.issparse(X):
         place = _place(column, None, X.shape[1])
-        X = check_array(X, accept_sparse="csr", dtype=[np.float64, np.float32])
-        return Columns(X, place, X[:, [place]].toarray().ravel())
+        X = check_array(
+            X,
+            accept_sparse="csr",
+            dtype=[np.float64, np.float32],
+            ensure_all_finite=False,
+        )
+        return Columns(X, place, X[:, [place]].toarray().ravel(), place)
     array = np.asarray(X)
     if array.ndim != 2:
         check_array(array, dtype=None)  # raises scikit-learn's own message
     place = _place(column, None, array.shape[1])
     if array.dtype.kind in "biuf":
-        return Columns(X, place, array[:, place])
+        return Columns(X, place, array[:, place], place)
     if array.dtype.kind in "US" and not isinstance(X, np.ndarray):
         # A list of mixed rows: NumPy made strings of the numbers too.
         array = np.asarray(X, dtype=object)
-    return Columns(np.delete(array, place, axis=1), None, array[:, place])
+    return Columns(np.delete(array, place, axis=1), None, array[:, place], place)
 
 
 def _place(column: str | int, names: list[Any] | None, n_columns: int) -> int:
+    if n_columns < 2:
+        raise ValueError(
+            f"X has {n_columns} column, and pair={column!r} names it the domain of the "
+            "rows; expected at least one feature besides. Add features to X."
+        )
     if names is not None and isinstance(column, str):
         if column not in names:
             raise ValueError(
@@ -118,8 +152,8 @@ def _as_labels(column: Any) -> Array:
     return np.asarray(column.to_numpy() if hasattr(column, "to_numpy") else column)
 
 
-def encode_domains(labels: Any, source: str, n_samples: int) -> tuple[Array, IntArray]:
-    """Return the sorted labels of the domains, and the index of each row's.
+def encode_domains(labels: Any, source: str, n_samples: int) -> Domains:
+    """Return the domains that the labels of rows name.
 
     Parameters
     ----------
@@ -145,11 +179,10 @@ def encode_domains(labels: Any, source: str, n_samples: int) -> tuple[Array, Int
             f"{source} has dtype {labels.dtype}; expected strings, integers or "
             "categories. Convert it, for example with .astype(str)."
         )
-    domains, index = np.unique(labels, return_inverse=True)
-    return domains, index
+    return Domains(*np.unique(labels, return_inverse=True), source)
 
 
-def _encode_objects(labels: Array, source: str) -> tuple[Array, IntArray]:
+def _encode_objects(labels: Array, source: str) -> Domains:
     values = labels.tolist()
     distinct = list(dict.fromkeys(values))
     if any(_is_missing(value) for value in distinct):
@@ -166,7 +199,7 @@ def _encode_objects(labels: Array, source: str) -> tuple[Array, IntArray]:
         )
     domains, place = np.unique(known, return_inverse=True)
     table = dict(zip(distinct, place.tolist(), strict=True))
-    return domains, np.array([table[value] for value in values])
+    return Domains(domains, np.array([table[value] for value in values]), source)
 
 
 def _is_missing(value: Any) -> bool:
@@ -179,7 +212,12 @@ def _is_missing(value: Any) -> bool:
 def _integral(labels: FloatArray, source: str) -> IntArray:
     if np.isnan(labels).any():
         raise ValueError(_missing(source, int(np.isnan(labels).sum())))
-    if not np.isfinite(labels).all() or np.any(labels != np.round(labels)):
+    if np.isinf(labels).any():
+        raise ValueError(
+            f"{source} holds inf; expected the label of each row's domain, a string "
+            "or an integer. Replace it by a label."
+        )
+    if np.any(labels != np.round(labels)):
         shown = labels[labels != np.round(labels)][:3].tolist()
         raise ValueError(
             f"{source} holds numbers with fractions, such as {shown}; expected the "
@@ -201,12 +239,13 @@ def check_weight(sample_weight: Any, X: Matrix) -> FloatArray | None:
     """Return the weights, or None; some row must weigh something."""
     if sample_weight is None:
         return None
-    weight: FloatArray = check_sample_weight(sample_weight, X)
-    if not weight.any():
+    given = np.asarray(sample_weight)
+    if given.dtype.kind in "biuf" and given.size and not given.any():
         raise ValueError(
             "All sample weights are zero; expected at least one positive weight. "
             "Leave sample_weight out to weigh all rows alike."
         )
+    weight: FloatArray = check_sample_weight(sample_weight, X)
     return weight
 
 
@@ -221,8 +260,8 @@ def encode_classes(y: Array, weight: FloatArray | None) -> tuple[Array, IntArray
     if len(classes) < 2:
         rows = "y" if weight is None else "y, where sample_weight is positive,"
         raise ValueError(
-            f"{rows} holds one class, {classes[0]!r}; a classifier needs at least two "
-            "classes. Add rows of another class."
+            f"{rows} holds one class, {classes.tolist()[0]!r}; a classifier needs at "
+            "least two classes. Add rows of another class."
         )
     index: IntArray
     if len(classes) == 2:

@@ -17,7 +17,7 @@ from sktie._compat import CallbackSupportMixin
 from sktie._design import Design, group_rows
 from sktie._problem import TiedProblem
 from sktie._typing import FloatArray, IntArray, IterationHook
-from sktie._validation import cut_column, encode_domains
+from sktie._validation import Domains, cut_column, encode_domains
 from sktie.linear_model._pair import is_column
 from sktie.solvers import SolverResult, Status, choose
 
@@ -57,36 +57,47 @@ class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
     __metadata_request__predict: ClassVar = {"sample_domain": True}
     __metadata_request__score: ClassVar = {"sample_domain": True}
 
-    def _columns(self, X: Any, sample_domain: Any, reset: bool) -> Any:
-        """Check names and number of columns; split off the domain of each row."""
+    def _columns(
+        self, X: Any, sample_domain: Any, reset: bool
+    ) -> tuple[Any, int | None, Domains | None]:
+        """Check names and number of columns; split off the domain of each row.
+
+        Returns
+        -------
+        X : array-like
+            What is left to be validated as numbers.
+        skip : int or None
+            Where X still holds the column of the domains.
+        domains : Domains or None
+            The domain of each row.
+        """
         if getattr(X, "ndim", 2) == 1:
             check_array(X, dtype=None, estimator=self)  # raises: expected 2-D
         validate_data(self, X, reset=reset, skip_check_array=True)
-        names = getattr(self, "feature_names_in_", None)
-        if not is_column(self.pair):
-            if reset:
-                self.__dict__.pop("coef_feature_names_", None)
-                if names is not None:
-                    self.coef_feature_names_ = names
-            return X, None, sample_domain
-        if sample_domain is not None:
-            raise ValueError(
-                f"Both pair={self.pair!r} and sample_domain name the domains; expected "
-                "one of them. Use pair=None with sample_domain, or leave "
-                "sample_domain out."
-            )
-        columns = cut_column(X, self.pair)
+        place, skip, labels, source = None, None, sample_domain, "sample_domain"
+        if is_column(self.pair):
+            source = f"pair={self.pair!r}"
+            if sample_domain is not None:
+                raise ValueError(
+                    f"Both {source} and sample_domain name the domains; expected one "
+                    "of them. Use pair=None with sample_domain, or leave "
+                    "sample_domain out."
+                )
+            X, skip, labels, place = cut_column(X, self.pair)
         if reset:
-            self.__dict__.pop("coef_feature_names_", None)
-            if names is not None:
-                place = self.pair
-                if isinstance(place, str):
-                    place = list(names).index(place)
-                self.coef_feature_names_ = np.delete(names, place)
-        return columns
+            self._name_coefs(place)
+        if labels is None:
+            return X, skip, None
+        n_rows = X.shape[0] if hasattr(X, "shape") else len(X)
+        return X, skip, encode_domains(labels, source, n_rows)
 
-    def _source(self, sample_domain: Any) -> str:
-        return "sample_domain" if sample_domain is not None else f"pair={self.pair!r}"
+    def _name_coefs(self, place: int | None) -> None:
+        """Set the names of the coefficients: of all columns but the one at place."""
+        self.__dict__.pop("coef_feature_names_", None)
+        names = getattr(self, "feature_names_in_", None)
+        if names is not None:
+            names = names if place is None else np.delete(names, place)
+            self.coef_feature_names_ = names
 
     def _strengths(self, n_features: int) -> FloatArray:
         """Return the strength of each coefficient's tie, the intercept's last."""
@@ -199,7 +210,7 @@ class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
         """Return the largest deviation; a free intercept has none."""
         if self.pair is None and not hasattr(self, "domains_"):
             return 0.0
-        if self.fit_intercept and self.tie_intercept is False:
+        if self.fit_intercept and not self.tie_intercept:
             deviations = deviations[..., :-1]
         return float(np.abs(deviations).max(initial=0.0))
 
@@ -224,50 +235,49 @@ class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
             return own
         return np.broadcast_to(shared, (len(self.domains_), *shared.shape))
 
-    def _domain_index(self, labels: Any, source: str, n_samples: int) -> IntArray:
+    def _domain_index(self, domains: Domains) -> IntArray:
         """Return each row's domain; an unseen one counts as one more: the shared."""
-        found, index = encode_domains(labels, source, n_samples)
+        found = domains.labels.tolist()
         known = {label: i for i, label in enumerate(self.domains_.tolist())}
-        place = [known.get(label, len(known)) for label in found.tolist()]
-        unseen = [label for label in found.tolist() if label not in known]
+        unseen = [label for label in found if label not in known]
         if unseen and self.handle_unknown == "error":
             raise ValueError(
-                f"{source} holds the domains {unseen}, which fit did not see; it saw "
-                f"{self.domains_.tolist()}. Use handle_unknown='shared' to predict "
-                "them by the shared model."
+                f"{domains.source} holds the domains {unseen}, which fit did not see; "
+                f"it saw {self.domains_.tolist()}. Use handle_unknown='shared' to "
+                "predict them by the shared model."
             )
-        return np.asarray(place)[index]
+        place = np.array([known.get(label, len(known)) for label in found])
+        return place[domains.index]
 
     def _raw(self, X: Any, sample_domain: Any) -> FloatArray:
         """Return the raw predictions, (n_samples, 1 or n_classes)."""
         check_is_fitted(self)
-        X, skip, labels = self._columns(X, sample_domain, reset=False)
+        X, skip, domains = self._columns(X, sample_domain, reset=False)
         X = check_array(
             X, accept_sparse="csr", dtype=[np.float64, np.float32], estimator=self
         )
-        self._check_domain_use(labels)
+        self._check_domain_use(domains)
         members = self._join(self.coef_, self.intercept_)[np.newaxis]
         bounds, order = np.array([0, X.shape[0]]), None
-        if labels is not None:
-            index = self._domain_index(labels, self._source(sample_domain), X.shape[0])
+        if domains is not None:
             own = self._join(self.domain_coef_, self.domain_intercept_)
             members = np.concatenate([own, members])
-            order, bounds = group_rows(index, len(members))
+            order, bounds = group_rows(self._domain_index(domains), len(members))
         design = Design(
             X, bounds, order=order, skip=skip, fit_intercept=self.fit_intercept
         )
         return design.predict(members)
 
-    def _check_domain_use(self, labels: Any) -> None:
+    def _check_domain_use(self, domains: Domains | None) -> None:
         fitted = hasattr(self, "domains_")
-        if fitted and labels is None:
+        if fitted and domains is None:
             raise ValueError(
                 f"This {type(self).__name__} was fitted with domains, but got none: "
                 "pass sample_domain, one label for each row of X. Where scikit-learn "
                 "passes none on (scorers, calibration, inspection), name a column of X "
                 "by pair= instead."
             )
-        if not fitted and labels is not None:
+        if not fitted and domains is not None:
             raise ValueError(
                 "sample_domain was given, but the model was fitted without domains. "
                 "Leave it out, or fit with sample_domain."

@@ -321,7 +321,7 @@ class TiedLogisticRegression(ClassifierMixin, TiedLinearModel):
 
     def _read(self, X: Any, y: Any, sample_weight: Any, sample_domain: Any) -> _Rows:
         """Validate and encode the training rows."""
-        X, skip, labels = self._columns(X, sample_domain, reset=True)
+        X, skip, domains = self._columns(X, sample_domain, reset=True)
         X, y = check_X_y(
             X, y, accept_sparse="csr", dtype=[np.float64, np.float32], estimator=self
         )
@@ -333,9 +333,8 @@ class TiedLogisticRegression(ClassifierMixin, TiedLinearModel):
             weight = share if weight is None else weight * share
         bounds, order = np.array([0, X.shape[0]]), None
         self.__dict__.pop("domains_", None)
-        if labels is not None:
-            source = self._source(sample_domain)
-            self.domains_, index = encode_domains(labels, source, X.shape[0])
+        if domains is not None:
+            self.domains_, index = domains.labels, domains.index
             self._check_domains(index, y_index, weight)
             order, bounds = group_rows(index, len(self.domains_))
         if order is not None:
@@ -531,7 +530,7 @@ class TiedLogisticRegression(ClassifierMixin, TiedLinearModel):
                 f"domain_estimator({label!r}): the model was fitted without domains. "
                 "Use the fitted model itself."
             )
-        index = self._domain_index([label], "label", 1)[0]
+        index = self._domain_index(encode_domains([label], "label", 1))[0]
         coef, intercept = self.coef_, self.intercept_
         if index < len(self.domains_):
             coef, intercept = self.domain_coef_[index], self.domain_intercept_[index]

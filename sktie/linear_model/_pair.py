@@ -80,6 +80,12 @@ def resolve_anchor(
     n_features = X.shape[1]
     if isinstance(pair, tuple):
         return _from_arrays(pair, n_features, len(classes))
+    if isinstance(pair, bool):
+        raise ValueError(
+            f"The 'pair' parameter is {pair}; expected None, a column of X, "
+            "FrozenEstimator(fitted_classifier), or (coef, intercept). Name the column "
+            "of the domains, or leave pair out."
+        )
     frozen = isinstance(pair, FrozenEstimator)
     source = pair.estimator if frozen else pair
     names = None
@@ -121,6 +127,12 @@ def _from_arrays(
         raise ValueError(
             "pair holds NaN or infinite numbers; expected the finite coefficients "
             "and intercepts of a fitted classifier."
+        )
+    if coef.ndim > 2 or intercept.ndim > 1:
+        raise ValueError(
+            f"pair has coefficients of shape {coef.shape} and intercepts of shape "
+            f"{intercept.shape}; expected (rows, features) and (rows,), as coef_ and "
+            "intercept_ of a fitted classifier."
         )
     if coef.shape[1] != n_features:
         raise ValueError(

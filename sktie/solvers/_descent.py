@@ -65,6 +65,11 @@ class Direction(Protocol):
 #: Sufficient decrease, as a share of the slope (Armijo).
 DECREASE = 1e-4
 MAX_HALVINGS = 40
+#: Steps in a row that lower neither objective nor gap before rounding is to blame.
+MAX_STALLED = 4
+#: The gap above which rounding is no excuse.
+MAX_GAP = 1e-6
+EPS = float(np.finfo(np.float64).eps)
 
 
 def minimize(
@@ -94,8 +99,7 @@ def minimize(
         Called with (iteration, objective, gap) at every iterate.
     """
     value, gradient = problem.value_gradient(theta)
-    start_value, stalled = value, 0
-    best_gap = np.inf
+    start_value, best_value, best_gap, stalled = value, value, np.inf, 0
     for n_iter in range(1, max_iter + 2):
         step = direction(theta, value, gradient)
         slope = float(gradient @ step)
@@ -107,17 +111,20 @@ def minimize(
             hook(n_iter, value, gap)
         if gap <= tol:
             return SolverResult(theta, value, gap, n_iter, Status.CONVERGED)
-        eps = float(np.finfo(np.float64).eps)
-        if value <= eps * start_value:
+        if value <= EPS * start_value:
             return SolverResult(theta, value, gap, n_iter, Status.UNBOUNDED)
         # Near the minimum values are all rounding; what still counts is the gap.
-        stalled = stalled + 1 if gap > 0.5 * best_gap and gap < 100 * eps else 0
-        best_gap = min(gap, best_gap)
+        rounding = 8 * problem.eps * abs(value)
+        progress = gap < 0.5 * best_gap or value < best_value - rounding
+        stalled = 0 if progress else stalled + 1
+        best_gap, best_value = min(gap, best_gap), min(value, best_value)
         if n_iter > max_iter:
             break
-        found = _line_search(problem, theta, value, gradient, step, slope)
-        if found is None or stalled > 2:
-            status = Status.PRECISION if gap < 1e-6 else Status.MAX_ITER
+        found = None
+        if stalled < MAX_STALLED:
+            found = _line_search(problem, theta, value, gradient, step, slope)
+        if found is None:
+            status = Status.PRECISION if gap < MAX_GAP else Status.MAX_ITER
             return SolverResult(theta, value, gap, n_iter, status)
         theta, value, gradient = found
     return SolverResult(theta, value, gap, max_iter, Status.MAX_ITER)
@@ -140,7 +147,7 @@ def _line_search(
     Where the expected decrease is below rounding, a smaller slope takes the place of
     a smaller value (the approximate Wolfe condition of Hager and Zhang 2005).
     """
-    rounding = 8 * float(np.finfo(np.float64).eps) * abs(value)
+    rounding = 8 * problem.eps * abs(value)
     length = 1.0
     for _ in range(MAX_HALVINGS):
         trial = theta + length * step

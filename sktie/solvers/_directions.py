@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import TypeAlias, final
+from typing import Protocol, TypeAlias, final
 
 import numpy as np
 
-from sktie._problem import Problem
+from sktie._linalg import OVERFLOW
+from sktie._problem import HessianProduct, Problem
 from sktie._typing import FloatArray
 
 #: A symmetric positive definite map: a model of the inverse Hessian.
@@ -24,21 +25,26 @@ class QuasiNewton:
 
     Parameters
     ----------
-    solve : callable
-        The model of the inverse Hessian, a symmetric positive definite map.
+    model : callable
+        The model, a symmetric positive definite map.
     memory : int
         Pairs of steps and gradient changes to keep.
+
+    Attributes
+    ----------
+    gain : float
+        By what the model had to be multiplied to agree with the last pair.
 
     References
     ----------
     J. Nocedal, S. Wright (2006). Numerical Optimization, algorithm 7.4.
     """
 
-    def __init__(self, solve: Rule, memory: int = 10) -> None:
-        self._solve = solve
+    def __init__(self, model: Rule, memory: int = 10) -> None:
+        self.model = model
+        self.gain = 1.0
         self._pairs: deque[tuple[FloatArray, FloatArray, float]] = deque(maxlen=memory)
         self._last: tuple[FloatArray, FloatArray] | None = None
-        self._gain = 1.0
 
     def __call__(
         self, theta: FloatArray, value: float, gradient: FloatArray
@@ -50,7 +56,7 @@ class QuasiNewton:
             share = float(s @ step) / curvature
             step = step - share * y
             shares.append(share)
-        step = self._gain * self._solve(step)
+        step = self.gain * self.model(step)
         for (s, y, curvature), share in zip(self._pairs, reversed(shares), strict=True):
             step += (share - float(y @ step) / curvature) * s
         return step
@@ -66,7 +72,7 @@ class QuasiNewton:
             length = np.linalg.norm(s) * np.linalg.norm(y)
             if curvature > 1e-10 * float(length):
                 self._pairs.append((s, y, curvature))
-                self._gain = curvature / float(y @ self._solve(y))
+                self.gain = curvature / float(y @ self.model(y))
         self._last = (theta, gradient)
 
 
@@ -76,6 +82,13 @@ class Newton:
 
     Quasi-Newton pairs correct a Hessian of some steps ago. A fresh one is factored
     when, at the rate of the last steps, going on without would take longer.
+
+    Parameters
+    ----------
+    problem : Problem
+        What to minimise.
+    tol : float
+        The gap to reach, for that estimate.
     """
 
     #: Steps that a fresh Hessian is expected to need.
@@ -86,11 +99,13 @@ class Newton:
         self._tol = max(tol, EPS)
         self._rule: QuasiNewton | None = None
         self._decrements: list[float] = []
+        self._fresh = False
 
     def move_to(self, problem: Problem) -> None:
         """Go on with another problem of nearly the same curvature."""
         self._problem = problem
         self._decrements = []
+        self._fresh = False
         if self._rule is not None:
             self._rule.forget_position()
 
@@ -101,8 +116,10 @@ class Newton:
             step = self._rule(theta, value, gradient)
             self._decrements.append(-float(gradient @ step))
             if self._serves(self._tol * abs(value)):
+                self._fresh = False
                 return step
         self._rule = QuasiNewton(self._problem.curvature(theta).solve)
+        self._fresh = True
         step = self._rule(theta, value, gradient)
         self._decrements = [-float(gradient @ step)]
         return step
@@ -118,6 +135,97 @@ class Newton:
         remaining = np.log(max(now / max(target, TINY), 1.0)) / rate
         return bool(remaining <= self._problem.curvature_passes + self.FRESH_STEPS)
 
+    def model(self, gradient: FloatArray) -> FloatArray:
+        """Apply the inverse of the factored Hessian."""
+        if self._rule is None:
+            return gradient
+        return self._rule.model(gradient)
+
+    def certain(self, gradient: FloatArray, value: float) -> bool:
+        """Whether the model is exact, or was seen to be nearly right."""
+        return self._fresh or (self._rule is not None and 0.3 < self._rule.gain < 3.0)
+
+
+@final
+class LBFGS:
+    """L-BFGS, preconditioned by the diagonal of the Hessian at the start.
+
+    Parameters
+    ----------
+    problem : Problem
+        What to minimise.
+    theta : array of shape (size,)
+        The start.
+    tol : float
+        The gap to reach.
+    """
+
+    def __init__(self, problem: Problem, theta: FloatArray, tol: float) -> None:
+        inverse = inverse_diagonal(problem, theta)
+        self._rule = QuasiNewton(lambda gradient: inverse * gradient)
+        self._tol = tol
+        # Where neither decay nor tie bounds the curvature, an estimate stands in.
+        floor = problem.curvature_floor
+        self._bound = np.where(floor > 0, 1.0 / np.maximum(floor, TINY), inverse)
+
+    def __call__(
+        self, theta: FloatArray, value: float, gradient: FloatArray
+    ) -> FloatArray:
+        return self._rule(theta, value, gradient)
+
+    def model(self, gradient: FloatArray) -> FloatArray:
+        """Divide by the diagonal of the Hessian."""
+        return self._rule.model(gradient)
+
+    def certain(self, gradient: FloatArray, value: float) -> bool:
+        """Whether strong convexity alone bounds the gap by tol."""
+        bound = 0.5 * float(np.sum(self._bound * np.square(gradient)))
+        return bound <= self._tol * abs(value)
+
+
+class Estimating(Protocol):
+    """A rule of direction whose model of the curvature may be off."""
+
+    def __call__(
+        self, theta: FloatArray, value: float, gradient: FloatArray
+    ) -> FloatArray: ...
+
+    def model(self, gradient: FloatArray) -> FloatArray:
+        """Apply a symmetric positive definite model of the inverse Hessian."""
+        ...
+
+    def certain(self, gradient: FloatArray, value: float) -> bool:
+        """Whether the certificate of the last step can be believed."""
+        ...
+
+
+@final
+class Certified:
+    """A rule of direction that does not stop on its own word.
+
+    Where the rule reports a gap within ``tol`` and is not certain, the Newton step is
+    found by conjugate gradients with the exact Hessian, preconditioned by the rule's
+    model. It is the larger estimate that counts, and its step that is made.
+    """
+
+    def __init__(self, problem: Problem, rule: Estimating, tol: float) -> None:
+        self._problem = problem
+        self._rule = rule
+        self._tol = tol
+
+    def __call__(
+        self, theta: FloatArray, value: float, gradient: FloatArray
+    ) -> FloatArray:
+        step = self._rule(theta, value, gradient)
+        decrement = -float(gradient @ step)
+        claimed = 0.5 * decrement <= self._tol * abs(value)
+        if not claimed or self._rule.certain(gradient, value):
+            return step
+        exact = conjugate_step(
+            self._problem.hessp(theta), gradient, self._rule.model, CERTIFY_RESIDUAL
+        )
+        return exact if -float(gradient @ exact) > decrement else step
+
 
 @final
 class InexactNewton:
@@ -128,43 +236,56 @@ class InexactNewton:
     cheap while far away (Nocedal & Wright 2006, algorithm 7.1).
     """
 
-    def __init__(self, problem: Problem, precondition: Rule, max_inner: int) -> None:
+    def __init__(self, problem: Problem, theta: FloatArray) -> None:
         self._problem = problem
-        self._precondition = precondition
-        self._max_inner = max_inner
+        inverse = inverse_diagonal(problem, theta)
+        self._model: Rule = lambda gradient: inverse * gradient
         self._first: float | None = None
 
     def __call__(
         self, theta: FloatArray, value: float, gradient: FloatArray
     ) -> FloatArray:
-        product = self._problem.hessp(theta)
-        step = np.zeros_like(gradient)
-        residual = -gradient
-        scaled = self._precondition(residual)
-        search, energy = scaled, float(residual @ scaled)
-        norm = np.sqrt(energy)
+        norm = float(np.sqrt(gradient @ self._model(gradient)))
         if self._first is None:
             self._first = norm
-        target = min(0.5, np.sqrt(norm / max(self._first, TINY))) * norm
-        for _ in range(self._max_inner):
-            image = product(search)
-            curvature = float(search @ image)
-            if curvature <= EPS * float(search @ search):
-                break
-            length = energy / curvature
-            step += length * search
-            residual = residual - length * image
-            scaled = self._precondition(residual)
-            previous, energy = energy, float(residual @ scaled)
-            if np.sqrt(energy) <= target:
-                break
-            search = scaled + (energy / previous) * search
-        return step if step.any() else scaled
+        target = min(0.5, np.sqrt(norm / max(self._first, TINY)))
+        return conjugate_step(self._problem.hessp(theta), gradient, self._model, target)
 
 
-def diagonal_rule(problem: Problem, theta: FloatArray) -> Rule:
-    """Return division by the diagonal of the Hessian at ``theta``."""
+#: Relative residual at which a Newton step is good enough to certify a gap.
+CERTIFY_RESIDUAL = 0.3
+MAX_CONJUGATE_STEPS = 200
+
+
+def conjugate_step(
+    product: HessianProduct, gradient: FloatArray, model: Rule, target: float
+) -> FloatArray:
+    """Return the Newton step, to a preconditioned residual relative to the first."""
+    step = np.zeros_like(gradient)
+    residual = -gradient
+    scaled = model(residual)
+    search, energy = scaled, float(residual @ scaled)
+    first = energy
+    for _ in range(MAX_CONJUGATE_STEPS):
+        image = product(search)
+        curvature = float(search @ image)
+        if curvature <= EPS * float(search @ search):
+            break
+        length = energy / curvature
+        step += length * search
+        residual = residual - length * image
+        scaled = model(residual)
+        previous, energy = energy, float(residual @ scaled)
+        if energy <= target**2 * first:
+            break
+        search = scaled + (energy / previous) * search
+    return step if step.any() else scaled
+
+
+def inverse_diagonal(problem: Problem, theta: FloatArray) -> FloatArray:
+    """Return the inverse of the diagonal of the Hessian at ``theta``."""
     diagonal = problem.diagonal(theta)
+    if not np.isfinite(diagonal).all():
+        raise ValueError(OVERFLOW)
     floor = max(EPS * float(diagonal.max(initial=0.0)), TINY)
-    inverse = 1.0 / np.maximum(diagonal, floor)
-    return lambda gradient: inverse * gradient
+    return np.asarray(1.0 / np.maximum(diagonal, floor))

@@ -7,16 +7,10 @@ from typing import Protocol
 from sktie._problem import Problem
 from sktie._typing import FloatArray, IterationHook
 from sktie.solvers._descent import SolverResult, minimize
-from sktie.solvers._directions import (
-    InexactNewton,
-    Newton,
-    QuasiNewton,
-    diagonal_rule,
-)
+from sktie.solvers._directions import LBFGS, Certified, InexactNewton, Newton
 
 #: Gap to which a coarse problem is solved: about what its sample can tell.
 COARSE_TOL = 1e-4
-MAX_CONJUGATE_STEPS = 200
 #: Multiplications below which a Newton step takes less time than a fit's own checks,
 #: and the gap to which such problems are solved.
 SMALL_WORK = 8e5
@@ -58,7 +52,8 @@ def newton_cholesky(
     if coarse is not None:
         theta = minimize(coarse, theta, rule, tol=COARSE_TOL, max_iter=max_iter).theta
         rule.move_to(problem)
-    return minimize(problem, theta, rule, tol=tol, max_iter=max_iter, hook=hook)
+    certified = Certified(problem, rule, tol)
+    return minimize(problem, theta, certified, tol=tol, max_iter=max_iter, hook=hook)
 
 
 def lbfgs(
@@ -70,7 +65,7 @@ def lbfgs(
     hook: IterationHook | None = None,
 ) -> SolverResult:
     """L-BFGS, preconditioned by the diagonal of the Hessian at the start."""
-    rule = QuasiNewton(diagonal_rule(problem, theta))
+    rule = Certified(problem, LBFGS(problem, theta, tol), tol)
     return minimize(problem, theta, rule, tol=tol, max_iter=max_iter, hook=hook)
 
 
@@ -83,7 +78,7 @@ def newton_cg(
     hook: IterationHook | None = None,
 ) -> SolverResult:
     """Newton's method with conjugate gradients, preconditioned by the diagonal."""
-    rule = InexactNewton(problem, diagonal_rule(problem, theta), MAX_CONJUGATE_STEPS)
+    rule = InexactNewton(problem, theta)
     return minimize(problem, theta, rule, tol=tol, max_iter=max_iter, hook=hook)
 
 
