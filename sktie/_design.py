@@ -82,7 +82,7 @@ class Design:
         self.n_coefs = self.n_features + fit_intercept
 
     def rows_per_block(self, row_bytes: float) -> int:
-        return int(np.clip(BLOCK_BYTES / max(row_bytes, 1.0), 128, 1 << 14))
+        return max(128, min(int(BLOCK_BYTES / row_bytes), 1 << 14))
 
     @property
     def entries(self) -> int:
@@ -93,7 +93,7 @@ class Design:
 
     @property
     def n_lanes(self) -> int:
-        return int(np.clip(self.entries // LANE_ENTRIES, 1, MAX_LANES))
+        return max(1, min(self.entries // LANE_ENTRIES, MAX_LANES))
 
     @cached_property
     def lanes(self) -> list[list[Block]]:
@@ -128,7 +128,7 @@ class Design:
         for domain in range(self.n_domains):
             a, b = int(self.bounds[domain]), int(self.bounds[domain + 1])
             share = (b - a) * self.n_coefs // LANE_ENTRIES
-            n_pieces = int(np.clip(share, 1, MAX_LANES))
+            n_pieces = max(1, min(share, MAX_LANES))
             cuts = np.linspace(a, b, n_pieces + 1).astype(int)
             for c, d in pairwise(cuts):
                 blocks = [

@@ -10,6 +10,8 @@ from scipy.linalg import get_lapack_funcs
 
 from sktie._typing import Array, FloatArray
 
+EPS = float(np.finfo(np.float64).eps)
+TINY = float(np.finfo(np.float64).tiny)
 OVERFLOW = (
     "The features are so large that their squares overflow; expected values whose "
     "squares sum to a finite number. Scale the features (StandardScaler)."
@@ -22,9 +24,9 @@ def cholesky(matrix: FloatArray) -> FloatArray:
         raise ValueError(OVERFLOW)
     (potrf,) = get_lapack_funcs(("potrf",), (matrix,))
     factor, info = potrf(matrix, lower=True, clean=True)
-    ridge = 4 * np.finfo(matrix.dtype).eps
+    ridge = 4 * EPS
     diagonal = np.diag(matrix)
-    floor = max(float(diagonal.max(initial=0.0)) * ridge, np.finfo(matrix.dtype).tiny)
+    floor = max(float(diagonal.max(initial=0.0)) * ridge, TINY)
     while info != 0:
         # Rows that leave a direction open (collinear features, C=inf): the system
         # is consistent, and any solution of it is a descent direction.
@@ -152,7 +154,7 @@ class BlockArrow:
         # Rows of firm coefficients carry the units of the Hessian: equilibrate, then
         # LU, since the loose rows are scaled by `e`, which may be 0.
         self._row_scale = 1.0 / np.maximum(
-            np.abs(system).max(axis=1, initial=0.0), np.finfo(system.dtype).tiny
+            np.abs(system).max(axis=1, initial=0.0), TINY
         )
         (getrf,) = get_lapack_funcs(("getrf",), (system,))
         self._lu, self._pivots, _ = getrf(system * self._row_scale[:, np.newaxis])
@@ -204,6 +206,6 @@ def _lift_zero_pivots(lu: Array) -> None:
     """Replace pivots that rounding left at zero: the system is consistent."""
     diagonal = np.einsum("ii->i", lu)
     largest = np.abs(diagonal).max(initial=0.0)
-    floor = np.finfo(lu.dtype).eps * max(float(largest), np.finfo(lu.dtype).tiny)
+    floor = EPS * max(float(largest), TINY)
     small = np.abs(diagonal) < floor
     diagonal[small] = np.where(diagonal[small] < 0, -floor, floor)

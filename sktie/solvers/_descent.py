@@ -8,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
+from sktie._linalg import EPS, TINY
 from sktie._problem import Problem
 from sktie._typing import FloatArray, IterationHook
 
@@ -69,7 +70,6 @@ MAX_HALVINGS = 40
 MAX_STALLED = 4
 #: The gap above which rounding is no excuse.
 MAX_GAP = 1e-6
-EPS = float(np.finfo(np.float64).eps)
 
 
 def minimize(
@@ -131,7 +131,7 @@ def minimize(
 
 
 def _relative(gap: float, value: float) -> float:
-    return gap / max(abs(value), float(np.finfo(np.float64).tiny))
+    return gap / max(abs(value), TINY)
 
 
 def _line_search(
@@ -161,7 +161,7 @@ def _line_search(
             # Minimum of the parabola through both values and the slope at 0.
             rise = trial_value - value - length * slope
             parabola = -0.5 * slope * length**2 / rise if rise > 0 else 0.0
-            length = float(np.clip(parabola, 0.1 * length, 0.5 * length))
+            length = min(max(parabola, 0.1 * length), 0.5 * length)
         else:
             length *= 0.1
     return None

@@ -8,15 +8,12 @@ from typing import Protocol, TypeAlias, final
 
 import numpy as np
 
-from sktie._linalg import OVERFLOW
+from sktie._linalg import EPS, OVERFLOW, TINY
 from sktie._problem import HessianProduct, Problem
 from sktie._typing import FloatArray
 
 #: A symmetric positive definite map: a model of the inverse Hessian.
 Rule: TypeAlias = Callable[[FloatArray], FloatArray]
-
-EPS = float(np.finfo(np.float64).eps)
-TINY = float(np.finfo(np.float64).tiny)
 
 
 @final
