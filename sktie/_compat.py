@@ -13,7 +13,7 @@ from sklearn.utils._param_validation import (
     StrOptions,
     validate_parameter_constraints,
 )
-from sklearn.utils.validation import _check_sample_weight
+from sklearn.utils.validation import _check_sample_weight, _num_samples
 
 from sktie._typing import IterationHook
 
@@ -39,6 +39,7 @@ __all__ = [
     "StrOptions",
     "check_sample_weight",
     "fit_callbacks",
+    "n_samples_of",
     "validate_parameter_constraints",
     "with_callbacks",
 ]
@@ -49,6 +50,11 @@ def check_sample_weight(sample_weight: Any, X: Any) -> Any:
     return _check_sample_weight(
         sample_weight, X, dtype=X.dtype, ensure_non_negative=True
     )
+
+
+def n_samples_of(X: Any) -> int:
+    """Return the number of rows of anything that scikit-learn takes for an array."""
+    return int(_num_samples(X))
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from functools import cache
 from typing import Any, TypeVar
 
 from joblib import effective_n_jobs
-from threadpoolctl import ThreadpoolController
+from threadpoolctl import OpenBLASController, ThreadpoolController
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -26,6 +26,17 @@ _Result = TypeVar("_Result")
 @cache
 def _blas() -> Any:
     return ThreadpoolController().select(user_api="blas")
+
+
+def _take_control() -> None:
+    """Let this thread set the number of BLAS threads.
+
+    From threadpoolctl 3.8 only the thread that first did may do so; for the others it
+    silently does nothing. Holders come and go in any thread, under one lock.
+    """
+    clear = getattr(OpenBLASController, "clear_controlling_thread", None)
+    if clear is not None:
+        clear(force=True)
 
 
 class _SerialBlas:
@@ -39,6 +50,7 @@ class _SerialBlas:
     def __enter__(self) -> None:
         with self._lock:
             if self._holders == 0:
+                _take_control()
                 self._limiter = _blas().limit(limits=1)
             self._holders += 1
 
@@ -46,7 +58,9 @@ class _SerialBlas:
         with self._lock:
             self._holders -= 1
             if self._holders == 0:
+                _take_control()
                 self._limiter.restore_original_limits()
+                _take_control()
 
 
 _SERIAL_BLAS = _SerialBlas()
@@ -79,16 +93,20 @@ class Workers:
         items = list(items)
         if self._executor is None or len(items) < 2:
             return [function(item) for item in items]
-        with _SERIAL_BLAS:
-            return list(self._executor.map(function, items))
+        return list(self._executor.map(function, items))
 
 
 @contextmanager
 def workers(n_jobs: int | None, n_lanes: int) -> Iterator[Workers]:
-    """Yield `Workers` for up to ``n_lanes`` lanes; their threads end with the block."""
+    """Yield `Workers` for up to ``n_lanes`` lanes; their threads end with the block.
+
+    BLAS is held to one thread throughout: on the small matrices between the passes
+    its own threads cost more than they save.
+    """
     threads = min(n_threads(n_jobs), n_lanes) if n_lanes > 1 else 1
-    if threads == 1:
-        yield Workers()
-        return
-    with ThreadPoolExecutor(threads, thread_name_prefix="sktie") as executor:
-        yield Workers(executor)
+    with _SERIAL_BLAS:
+        if threads == 1:
+            yield Workers()
+            return
+        with ThreadPoolExecutor(threads, thread_name_prefix="sktie") as executor:
+            yield Workers(executor)

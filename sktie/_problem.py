@@ -387,4 +387,4 @@ def _add_grams(
             cross = loss.hessian_block(curvature, k, j)[:, np.newaxis] * rows
             gram = cross.T @ rows
             total[k, :, j] += gram
-            total[j, :, k] += gram.T
+            total[j, :, k] += gram

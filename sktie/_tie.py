@@ -211,7 +211,7 @@ class Tie:
         self.strength = np.asarray(strength, dtype=np.float64)
         self.metric = metric
         self.shared = np.isinf(self.strength)
-        self.scale = np.exp(-0.5 * np.log1p(self.strength))
+        self.scale = 1.0 / np.sqrt(1.0 + self.strength)
         self.weight = -np.expm1(-np.log1p(self.strength))
         self._finite = np.where(self.shared, 0.0, self.strength)
 

@@ -13,5 +13,5 @@ IntArray: TypeAlias = npt.NDArray[np.integer[Any]]
 Array: TypeAlias = npt.NDArray[Any]
 #: Dense array or CSR container; scipy's own types differ too much between versions.
 Matrix: TypeAlias = Any
-#: Called after every iteration with its number, the objective and the relative gap.
+#: Called at every iterate with the steps made, the objective and the relative gap.
 IterationHook: TypeAlias = Callable[[int, float, float], None]

@@ -129,8 +129,8 @@ def cut_column(X: Any, column: str | int) -> Columns:
 def _place(column: str | int, names: list[Any] | None, n_columns: int) -> int:
     if n_columns < 2:
         raise ValueError(
-            f"X has {n_columns} column, and pair={column!r} names it the domain of the "
-            "rows; expected at least one feature besides. Add features to X."
+            f"X has {n_columns} column(s), and pair={column!r} names the domain of "
+            "the rows; expected at least one feature besides. Add features to X."
         )
     if names is not None and isinstance(column, str):
         if column not in names:

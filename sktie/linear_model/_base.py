@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from sktie._compat import CallbackSupportMixin
+from sktie._compat import CallbackSupportMixin, n_samples_of
 from sktie._design import Design, group_rows
 from sktie._problem import TiedProblem
 from sktie._typing import FloatArray, IntArray, IterationHook
@@ -88,8 +88,7 @@ class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
             self._name_coefs(place)
         if labels is None:
             return X, skip, None
-        n_rows = X.shape[0] if hasattr(X, "shape") else len(X)
-        return X, skip, encode_domains(labels, source, n_rows)
+        return X, skip, encode_domains(labels, source, n_samples_of(X))
 
     def _name_coefs(self, place: int | None) -> None:
         """Set the names of the coefficients: of all columns but the one at place."""

@@ -116,8 +116,8 @@ class TiedLogisticRegression(ClassifierMixin, TiedLinearModel):
         classes and stored entries.
     tol : float, default=1e-8
         Stop when the estimated gap to the minimum, relative to the objective, is at
-        most this (small problems go on to rounding). The estimate is half the squared
-        Newton decrement, in the solver's model of the curvature.
+        most this: half the squared Newton decrement, in the solver's model of the
+        curvature. Small problems make a step more, which about squares the gap.
     max_iter : int, default=1000
         Steps of the solver at most.
     warm_start : bool, default=False

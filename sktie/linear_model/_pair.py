@@ -80,16 +80,16 @@ def resolve_anchor(
     n_features = X.shape[1]
     if isinstance(pair, tuple):
         return _from_arrays(pair, n_features, len(classes))
-    if isinstance(pair, bool):
+    if isinstance(pair, (bool, type)):
         raise ValueError(
-            f"The 'pair' parameter is {pair}; expected None, a column of X, "
+            f"The 'pair' parameter is {pair!r}; expected None, a column of X, "
             "FrozenEstimator(fitted_classifier), or (coef, intercept). Name the column "
             "of the domains, or leave pair out."
         )
     frozen = isinstance(pair, FrozenEstimator)
     source = pair.estimator if frozen else pair
     names = None
-    if isinstance(source, Pipeline):
+    while isinstance(source, Pipeline):
         names = _names_into_last_step(source)
         source = source[-1]
     if isinstance(source, Prior):

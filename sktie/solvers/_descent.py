@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from itertools import count
 from typing import Protocol
 
 import numpy as np
@@ -19,6 +20,7 @@ class Status(Enum):
     CONVERGED = "the estimated gap to the minimum is within tol"
     PRECISION = "the objective cannot be lowered further in floating point"
     MAX_ITER = "the limit of iterations was reached"
+    STALLED = "no lower value was found, far from a minimum"
     UNBOUNDED = "the objective falls to zero without reaching a minimum"
 
     @property
@@ -41,7 +43,7 @@ class SolverResult:
         The certificate: half the squared Newton decrement, ``1/2 g' B g`` with B the
         solver's model of the inverse Hessian, relative to the objective.
     n_iter : int
-        Iterations; at least 1.
+        Steps made; 1 where none was needed.
     status : Status
         How it ended.
     """
@@ -96,11 +98,11 @@ def minimize(
     max_iter : int
         Steps to make at most.
     hook : callable, optional
-        Called with (iteration, objective, gap) at every iterate.
+        Called with (steps made, objective, gap) at every iterate.
     """
     value, gradient = problem.value_gradient(theta)
     start_value, best_value, best_gap, stalled = value, value, np.inf, 0
-    for n_iter in range(1, max_iter + 2):
+    for n_steps in count():
         step = direction(theta, value, gradient)
         slope = float(gradient @ step)
         if not slope < 0:  # rounding has spoilt the direction, or nothing is left
@@ -108,26 +110,27 @@ def minimize(
             slope = float(gradient @ step)
         gap = _relative(-0.5 * slope, value)
         if hook is not None:
-            hook(n_iter, value, gap)
-        if gap <= tol:
-            return SolverResult(theta, value, gap, n_iter, Status.CONVERGED)
-        if value <= EPS * start_value:
-            return SolverResult(theta, value, gap, n_iter, Status.UNBOUNDED)
+            hook(n_steps, value, gap)
         # Near the minimum values are all rounding; what still counts is the gap.
         rounding = 8 * problem.eps * abs(value)
         progress = gap < 0.5 * best_gap or value < best_value - rounding
         stalled = 0 if progress else stalled + 1
         best_gap, best_value = min(gap, best_gap), min(value, best_value)
-        if n_iter > max_iter:
-            break
         found = None
-        if stalled < MAX_STALLED:
-            found = _line_search(problem, theta, value, gradient, step, slope)
+        if gap <= tol:
+            status = Status.CONVERGED
+        elif value <= EPS * start_value:
+            status = Status.UNBOUNDED
+        elif n_steps == max_iter:
+            status = Status.MAX_ITER
+        else:
+            status = Status.PRECISION if gap < MAX_GAP else Status.STALLED
+            if stalled < MAX_STALLED:
+                found = _line_search(problem, theta, value, gradient, step, slope)
         if found is None:
-            status = Status.PRECISION if gap < MAX_GAP else Status.MAX_ITER
-            return SolverResult(theta, value, gap, n_iter, status)
+            break
         theta, value, gradient = found
-    return SolverResult(theta, value, gap, max_iter, Status.MAX_ITER)
+    return SolverResult(theta, value, gap, max(1, n_steps), status)
 
 
 def _relative(gap: float, value: float) -> float:

@@ -219,7 +219,11 @@ class Certified:
         if not claimed or self._rule.certain(gradient, value):
             return step
         exact = conjugate_step(
-            self._problem.hessp(theta), gradient, self._rule.model, CERTIFY_RESIDUAL
+            self._problem.hessp(theta),
+            gradient,
+            self._rule.model,
+            CERTIFY_RESIDUAL,
+            settle=True,
         )
         return exact if -float(gradient @ exact) > decrement else step
 
@@ -250,15 +254,27 @@ class InexactNewton:
 
 
 #: Relative residual at which a Newton step is good enough to certify a gap.
-CERTIFY_RESIDUAL = 0.3
-MAX_CONJUGATE_STEPS = 200
+CERTIFY_RESIDUAL = 0.2
+#: Conjugate steps that count as the last few.
+LATELY = 4
+MAX_CONJUGATE_STEPS = 500
 
 
 def conjugate_step(
-    product: HessianProduct, gradient: FloatArray, model: Rule, target: float
+    product: HessianProduct,
+    gradient: FloatArray,
+    model: Rule,
+    target: float,
+    settle: bool = False,
 ) -> FloatArray:
-    """Return the Newton step, to a preconditioned residual relative to the first."""
+    """Return the Newton step, to a preconditioned residual relative to the first.
+
+    Where it is to settle, the last few steps must also have added little to the
+    decrease of the quadratic model: a small residual alone says little where
+    directions are nearly flat.
+    """
     step = np.zeros_like(gradient)
+    decrease, lately = 0.0, deque([np.inf] * LATELY, maxlen=LATELY)
     residual = -gradient
     scaled = model(residual)
     search, energy = scaled, float(residual @ scaled)
@@ -270,10 +286,13 @@ def conjugate_step(
             break
         length = energy / curvature
         step += length * search
+        lately.append(length * energy)
+        decrease += length * energy
         residual = residual - length * image
         scaled = model(residual)
         previous, energy = energy, float(residual @ scaled)
-        if energy <= target**2 * first:
+        settled = not settle or sum(lately) <= target * decrease
+        if energy <= EPS**2 * first or (energy <= target**2 * first and settled):
             break
         search = scaled + (energy / previous) * search
     return step if step.any() else scaled

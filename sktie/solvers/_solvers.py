@@ -11,10 +11,8 @@ from sktie.solvers._directions import LBFGS, Certified, InexactNewton, Newton
 
 #: Gap to which a coarse problem is solved: about what its sample can tell.
 COARSE_TOL = 1e-4
-#: Multiplications below which a Newton step takes less time than a fit's own checks,
-#: and the gap to which such problems are solved.
+#: Multiplications below which a Newton step takes less time than a fit's own checks.
 SMALL_WORK = 8e5
-SMALL_TOL = 1e-18
 
 
 class Solver(Protocol):
@@ -43,10 +41,11 @@ def newton_cholesky(
 
     Where rows are many, a sample of them gives the start and the first Hessian; then
     a few passes over all rows, for gradients, are often all that is left to do. The
-    certificate is always that of all rows. A small problem is solved to rounding.
+    certificate is always that of all rows. A small problem gets one step
+    more than asked for: near the minimum it squares the gap.
     """
     if problem.curvature_work < SMALL_WORK:
-        tol = min(tol, SMALL_TOL)
+        tol = min(tol, tol**2)
     coarse = problem.coarse()
     rule = Newton(problem if coarse is None else coarse, tol)
     if coarse is not None:

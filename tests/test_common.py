@@ -1,0 +1,174 @@
+"""scikit-learn's own checks, over every form of the estimator; none may fail."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from sklearn.base import BaseEstimator
+from sklearn.datasets import make_classification
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score
+from sklearn.utils.estimator_checks import (
+    check_class_weight_balanced_classifiers,
+    check_class_weight_balanced_linear_classifier,
+    check_dataframe_column_names_consistency,
+    check_estimators_data_not_an_array,
+    check_inplace_ensure_writeable,
+    check_param_validation,
+    parametrize_with_checks,
+)
+
+from sktie import TiedLogisticRegression
+
+
+class ShapePrior(BaseEstimator):
+    """A prior that suits any data: one slope for all features of the last class."""
+
+    def fit(self, X, y=None, sample_weight=None):
+        self.fitted_ = True
+        return self
+
+    def linear_anchor(self, X, y_index, n_classes, sample_weight=None):
+        n_rows = 1 if n_classes == 2 else n_classes
+        coef = np.zeros((n_rows, X.shape[1]))
+        coef[-1] = 0.1
+        return coef, np.linspace(0.0, 0.5, n_rows)
+
+
+class SignDomains(TiedLogisticRegression):
+    """The domain of a row is the sign of its first number; nobody need pass it."""
+
+    @staticmethod
+    def _domain(X):
+        # What has no first column of numbers is for the checks of X to refuse.
+        try:
+            first = X.tocsr()[:, [0]].toarray() if sp.issparse(X) else np.asarray(X)
+            positive = first[:, 0].real.astype(np.float64) > 0
+            return np.where(positive, "plus", "minus")
+        except (IndexError, TypeError, ValueError):
+            return None
+
+    def fit(self, X, y, sample_weight=None):
+        return super().fit(X, y, sample_weight, sample_domain=self._domain(X))
+
+    def decision_function(self, X):
+        return super().decision_function(X, sample_domain=self._domain(X))
+
+    def predict(self, X):
+        return super().predict(X, sample_domain=self._domain(X))
+
+    def predict_proba(self, X):
+        return super().predict_proba(X, sample_domain=self._domain(X))
+
+    def predict_log_proba(self, X):
+        return super().predict_log_proba(X, sample_domain=self._domain(X))
+
+    def score(self, X, y, sample_weight=None):
+        return accuracy_score(y, self.predict(X), sample_weight=sample_weight)
+
+
+# FrozenEstimator and (coef, intercept) have features and classes of their own, and the
+# data of the checks vary in both; a column as pair needs labels, and these data are
+# numbers with fractions. So a prior stands for the first form and a subclass that
+# makes up the labels for the second. tests/test_logistic_pair.py and
+# tests/test_logistic_domains.py have the rest.
+INSTANCES = [
+    TiedLogisticRegression(),
+    TiedLogisticRegression(solver="newton-cholesky", n_jobs=1),
+    TiedLogisticRegression(solver="lbfgs"),
+    # The checks compare coefficients to 1e-7, where tol bounds the objective; Newton's
+    # method overshoots the default tol by far, conjugate gradients do not.
+    TiedLogisticRegression(solver="newton-cg", tol=1e-20),
+    TiedLogisticRegression(tie=0.0, decay="shared", class_weight="balanced"),
+    TiedLogisticRegression(tie=np.inf, C=0.1, warm_start=True),
+    # No fit_intercept=False without a pair: check_class_weight_classifiers needs an
+    # intercept; LogisticRegression(fit_intercept=False) fails it in the same way.
+    TiedLogisticRegression(tie_intercept=False, tol=0.0, max_iter=200),
+    TiedLogisticRegression(ShapePrior()),
+    TiedLogisticRegression(ShapePrior(), tie=30.0, tie_intercept=False),
+    TiedLogisticRegression(ShapePrior(), tie=0.0, class_weight="balanced"),
+    SignDomains(handle_unknown="shared"),
+    SignDomains(handle_unknown="shared", tie=np.inf, decay="shared"),
+    SignDomains(handle_unknown="shared", tie=1e-3, tie_intercept=0.5, solver="lbfgs"),
+]
+IDS = [repr(instance) for instance in INSTANCES]
+OURS = [i for i in INSTANCES if type(i) is TiedLogisticRegression]
+
+
+# A list of the checks, as pytest 9 warns of the generator of scikit-learn 1.7.
+CHECKS = parametrize_with_checks(INSTANCES)
+
+
+@pytest.mark.parametrize(CHECKS.args[0], list(CHECKS.args[1]), **CHECKS.kwargs)
+def test_what_scikit_learn_checks(estimator, check):
+    check(estimator)
+
+
+# From here on: checks that parametrize_with_checks leaves to scikit-learn's own tests.
+
+
+@pytest.mark.parametrize("estimator", INSTANCES, ids=IDS)
+def test_every_parameter_is_validated(estimator):
+    check_param_validation(type(estimator).__name__, estimator)
+
+
+@pytest.mark.parametrize("estimator", OURS, ids=[repr(i) for i in OURS])
+def test_column_names_are_consistent(estimator):
+    pytest.importorskip("pandas")
+    check_dataframe_column_names_consistency(type(estimator).__name__, estimator)
+
+
+@pytest.mark.parametrize("estimator", INSTANCES, ids=IDS)
+def test_read_only_input_is_left_alone(estimator):
+    check_inplace_ensure_writeable(type(estimator).__name__, estimator)
+
+
+@pytest.mark.parametrize("kind", ["NotAnArray", "PandasDataframe"])
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("estimator", OURS, ids=[repr(i) for i in OURS])
+def test_what_is_no_array_gives_the_same_model(estimator, n_classes, kind):
+    pytest.importorskip("pandas")
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(30, 3))
+    y = np.arange(30) % n_classes
+    check_estimators_data_not_an_array("Tied", estimator, X, y, kind)
+
+
+@pytest.mark.parametrize("estimator", INSTANCES, ids=IDS)
+def test_balanced_is_the_weights_written_out(estimator):
+    check_class_weight_balanced_linear_classifier("Tied", estimator)
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [i for i in INSTANCES if i.class_weight is None],
+    ids=[repr(i) for i in INSTANCES if i.class_weight is None],
+)
+def test_balanced_helps_the_rare_class(estimator):
+    X, y = make_classification(
+        n_samples=400, n_classes=2, weights=[0.8, 0.2], n_features=5, random_state=0
+    )
+    # Half for training; scikit-learn checks the weighted F1 on the rest.
+    rare = y[200:] == 1
+    X_test = np.vstack([X[200:][rare], X[200:][~rare][: rare.sum()]])
+    y_test = np.repeat([1, 0], [rare.sum(), rare.sum()])
+    check_class_weight_balanced_classifiers(
+        "Tied", estimator, X[:200], y[:200], X_test, y_test, None
+    )
+
+
+def test_fixed_pairs_pass_where_features_and_classes_are_those_of_the_pair():
+    """The property most checks have in common, for the forms they cannot try."""
+    X, y = make_classification(n_samples=80, random_state=0)
+    anchor = LogisticRegression(C=0.1).fit(X, y)
+    pairs = [FrozenEstimator(anchor), (anchor.coef_, anchor.intercept_)]
+    for pair in pairs:
+        estimator = TiedLogisticRegression(pair)
+        parameters = estimator.get_params(deep=False).copy()
+        assert estimator.fit(X, y) is estimator
+        for name, value in estimator.get_params(deep=False).items():
+            assert value is parameters[name]
+        first = estimator.decision_function(X)
+        np.testing.assert_array_equal(estimator.fit(X, y).decision_function(X), first)
+        backwards = estimator.decision_function(X[::-1])
+        np.testing.assert_allclose(backwards, first[::-1], rtol=1e-12)

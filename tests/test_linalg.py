@@ -1,0 +1,332 @@
+"""Tests of sktie._linalg."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.linalg import block_diag, helmert
+
+from sktie._linalg import BlockArrow, cholesky, solve_lower
+
+INF = np.inf
+
+
+def serial(function, items):
+    return [function(item) for item in items]
+
+
+# cholesky and solve_lower
+
+
+def gram(n_rows, n, seed=0):
+    """A random positive semidefinite matrix of rank min(n_rows, n)."""
+    rows = np.random.default_rng(seed).normal(size=(n_rows, n))
+    return rows.T @ rows
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 40])
+@pytest.mark.parametrize(("dtype", "rtol"), [(np.float64, 1e-12), (np.float32, 1e-4)])
+def test_cholesky_of_a_definite_matrix(n, dtype, rtol):
+    matrix = gram(3 * n, n).astype(dtype)
+    before = matrix.copy()
+    factor = cholesky(matrix)
+    assert factor.dtype == dtype
+    assert_array_equal(factor, np.tril(factor))
+    assert np.all(np.diag(factor) > 0)
+    assert_allclose(factor @ factor.T, matrix, rtol=rtol, atol=rtol)
+    assert_array_equal(matrix, before)
+
+
+@pytest.mark.parametrize(
+    "matrix",
+    [
+        np.ones((4, 4)),
+        gram(3, 8),
+        np.diag([1.0, 0.0, 1e-300]),
+        np.zeros((3, 3)),
+        1e12 * gram(1, 5),
+    ],
+    ids=["ones", "rank 3 of 8", "zero pivot", "zero", "large"],
+)
+def test_cholesky_of_a_singular_matrix_is_that_of_a_neighbour(matrix):
+    factor = cholesky(matrix)
+    assert np.all(np.diag(factor) > 0)
+    atol = max(1e-13 * np.abs(matrix).max(), 1e-300)
+    assert_allclose(factor @ factor.T, matrix, atol=atol)
+    # The directions that the matrix does see are solved as if it were regular.
+    right = matrix @ np.arange(1.0, len(matrix) + 1)
+    solution = solve_lower(factor, solve_lower(factor, right), transposed=True)
+    error = np.abs(matrix @ solution - right).max()
+    assert error <= 1e-10 * max(np.abs(right).max(), 1.0)
+
+
+@pytest.mark.parametrize("bad", [np.nan, INF])
+def test_cholesky_says_what_to_do_about_overflow(bad):
+    matrix = np.eye(3)
+    matrix[2, 1] = bad
+    with pytest.raises(ValueError, match="Scale the features"):
+        cholesky(matrix)
+
+
+@pytest.mark.parametrize("shape", [(5,), (5, 3), (5, 0)])
+def test_solve_lower_solves_with_the_factor_and_its_transpose(shape):
+    factor = cholesky(gram(20, 5))
+    right = np.random.default_rng(1).normal(size=shape)
+    before = right.copy()
+    assert_allclose(factor @ solve_lower(factor, right), right, atol=1e-12)
+    assert_allclose(factor.T @ solve_lower(factor, right, True), right, atol=1e-12)
+    assert_array_equal(right, before)
+
+
+# BlockArrow
+
+
+@dataclass(frozen=True)
+class System:
+    """A Newton system, and its dense form on a basis of the allowed directions."""
+
+    hessians: np.ndarray
+    strength: np.ndarray
+    free_hub: bool = True
+    mean_decay: np.ndarray | None = None
+
+    @property
+    def scale(self):
+        return 1 / np.sqrt(1 + self.strength)
+
+    @property
+    def weight(self):
+        finite = np.where(np.isinf(self.strength), 0, self.strength)
+        weight = np.where(np.isinf(self.strength), 1, finite / (1 + finite))
+        return 2 * weight if self.free_hub else weight
+
+    @property
+    def decay(self):
+        n = self.hessians.shape[1]
+        return np.zeros(n) if self.mean_decay is None else self.mean_decay
+
+    @property
+    def basis(self):
+        """Columns span the (mean, u) that the tie allows: sum_t u_t = 0."""
+        n_members, n = self.hessians.shape[:2]
+        moving = np.eye(n)[:, self.scale > 0]
+        if not self.free_hub:
+            return np.vstack(
+                [
+                    np.zeros((n, n_members * moving.shape[1])),
+                    np.kron(np.eye(n_members), moving),
+                ]
+            )
+        return block_diag(np.eye(n), np.kron(helmert(n_members).T, moving))
+
+    @property
+    def matrix(self):
+        """The Hessian in (mean, u), of members w_t = mean + scale u_t."""
+        n_members, n = self.hessians.shape[:2]
+        to_members = np.hstack(
+            [
+                np.tile(np.eye(n), (n_members, 1)),
+                np.kron(np.eye(n_members), np.diag(self.scale)),
+            ]
+        )
+        smooth = to_members.T @ block_diag(*self.hessians) @ to_members
+        return smooth + np.diag(np.r_[self.decay, np.tile(self.weight, n_members)])
+
+    def gradient(self, seed=0):
+        """A gradient as solvers meet it: that of a function of the members."""
+        rng = np.random.default_rng(seed)
+        parts = rng.normal(size=self.hessians.shape[:2])
+        if not self.free_hub:
+            return np.zeros(parts.shape[1]), self.scale * parts
+        return parts.sum(axis=0), self.scale * (parts - parts.mean(axis=0))
+
+    def dense_solve(self, mean_part, member_parts):
+        basis = self.basis
+        small = basis.T @ self.matrix @ basis
+        right = basis.T @ np.r_[mean_part, member_parts.ravel()]
+        solution = basis @ np.linalg.solve(small, right)
+        n = len(mean_part)
+        return solution[:n], solution[n:].reshape(member_parts.shape)
+
+    def solve(self, mean_part, member_parts):
+        arrow = BlockArrow(
+            self.hessians.copy(),
+            self.scale,
+            self.weight,
+            self.free_hub,
+            self.decay,
+            serial,
+        )
+        return arrow.solve(mean_part.copy(), member_parts.copy())
+
+
+def relative_error(actual, expected):
+    size = max(np.abs(expected).max(), np.finfo(float).tiny)
+    return np.abs(actual - expected).max() / size
+
+
+def hessians(n_members=4, n=5, n_rows=25):
+    return np.stack([gram(n_rows, n, seed) for seed in range(n_members)])
+
+
+STRENGTHS = {
+    "0": np.zeros(5),
+    **{f"1e{k}": np.full(5, 10.0**k) for k in range(-12, 13, 3)},
+    "1e-300": np.full(5, 1e-300),
+    "1e300": np.full(5, 1e300),
+    "inf": np.full(5, INF),
+    "free intercept": np.array([1, 1, 1, 1, 0.0]),
+    "pooled but the intercept": np.array([INF, INF, INF, INF, 0]),
+    "mixed": np.array([1e-12, 1e12, 0, INF, 1.0]),
+    "near the switch": np.array([20.0, 25, 30, 1e-9, 1e9]),
+}
+DECAYS = {
+    "no decay": None,
+    "decay": np.array([1, 1, 1, 1, 0.0]),
+    "strong decay": np.array([1e6, 1e6, 1e6, 1e6, 0]),
+}
+
+strengths = pytest.mark.parametrize(
+    "strength", STRENGTHS.values(), ids=STRENGTHS.keys()
+)
+
+
+def assert_solves(system, rtol=1e-9):
+    gradient = system.gradient()
+    mean, steps = system.solve(*gradient)
+    mean_expected, steps_expected = system.dense_solve(*gradient)
+    members = mean + system.scale * steps
+    members_expected = mean_expected + system.scale * steps_expected
+    assert relative_error(members, members_expected) <= rtol
+    if system.free_hub:
+        assert relative_error(mean, mean_expected) <= rtol
+        assert_allclose(steps.sum(axis=0), 0, atol=1e-13)
+    else:
+        assert_array_equal(mean, 0)
+    for k, own in enumerate(system.scale):  # small ones have their own digits
+        if own > 0:
+            assert relative_error(steps[:, k], steps_expected[:, k]) <= rtol
+        else:
+            assert_array_equal(steps[:, k], 0)
+
+
+@strengths
+@pytest.mark.parametrize("decay", DECAYS.values(), ids=DECAYS.keys())
+def test_members_tied_to_their_mean(strength, decay):
+    assert_solves(System(hessians(), strength, mean_decay=decay))
+
+
+@strengths
+def test_members_tied_to_a_fixed_model(strength):
+    assert_solves(System(hessians(), strength, free_hub=False))
+
+
+@pytest.mark.parametrize("n_members", [1, 2, 30])
+@pytest.mark.parametrize("strength", [0.0, 1e-12, 1.0, 1e12, INF])
+def test_any_number_of_members(n_members, strength):
+    system = System(hessians(n_members, 3), np.full(3, strength))
+    if n_members > 1:
+        assert_solves(system)
+        return
+    # The mean of one member is that member: the tie holds nothing.
+    gradient, nothing = system.gradient()
+    mean, steps = system.solve(gradient, nothing)
+    assert_allclose(mean, np.linalg.solve(system.hessians[0], gradient), rtol=1e-10)
+    assert_allclose(steps, 0, atol=1e-13)
+
+
+@pytest.mark.parametrize("strength", [1e-2, 1.0, 1e12, INF])
+def test_members_that_hold_too_few_rows_alone(strength):
+    # Each Hessian has rank 2 of 5; the tie and the other members fill the rest.
+    assert_solves(System(hessians(6, n_rows=2), np.full(5, strength)))
+
+
+@pytest.mark.parametrize("strength", [0.0, 1e-12, 1.0, 1e12, INF])
+@pytest.mark.parametrize("free_hub", [True, False])
+def test_collinear_features_are_solved_in_what_can_be_seen(strength, free_hub):
+    seen = np.array([[1.0, 0, 1], [0, 1, 1]])  # feature 2 is the sum of the others
+    regular = hessians(4, 2)
+    singular = np.stack([seen.T @ h @ seen for h in regular])
+    system = System(singular, np.full(3, strength), free_hub=free_hub)
+    rng = np.random.default_rng(3)
+    parts = rng.normal(size=(4, 2)) @ seen
+    mean_part = parts.sum(axis=0) if free_hub else np.zeros(3)
+    if free_hub:
+        parts = parts - parts.mean(axis=0)
+    member_parts = system.scale * parts
+    mean, steps = system.solve(mean_part, member_parts)
+    assert np.all(np.isfinite(steps))
+    right = system.basis.T @ np.r_[mean_part, member_parts.ravel()]
+    left = system.basis.T @ system.matrix @ np.r_[mean, steps.ravel()]
+    assert_allclose(left, right, rtol=1e-6, atol=1e-6 * np.abs(right).max(initial=0))
+
+
+def test_members_of_very_different_size():
+    sizes = np.array([1e-6, 1.0, 1e6])[:, np.newaxis, np.newaxis]
+    for strength in (1e-12, 1e-3, 1.0, 1e3, 1e12):
+        system = System(sizes * hessians(3, 5), np.full(5, strength))
+        gradient = system.gradient()
+        solution = np.r_[tuple(part.ravel() for part in system.solve(*gradient))]
+        right = np.r_[tuple(part.ravel() for part in gradient)]
+        residual = system.basis.T @ (system.matrix @ solution - right)
+        scale = np.abs(system.matrix) @ np.abs(solution) + np.abs(right)
+        assert np.abs(residual).max() <= 1e-10 * scale.max()
+
+
+def test_the_solution_is_a_descent_direction_and_symmetric():
+    for strength in STRENGTHS.values():
+        system = System(hessians(), strength)
+        one, two = system.gradient(1), system.gradient(2)
+        images = system.solve(*one), system.solve(*two)
+
+        def dot(a, b):
+            return np.vdot(a[0], b[0]) + np.vdot(a[1], b[1])
+
+        assert dot(one, images[0]) > 0
+        assert_allclose(dot(two, images[0]), dot(images[1], one), rtol=1e-8)
+
+
+def test_reference_is_well_conditioned_where_the_naive_arrow_is_not():
+    # Without sum_t u_t = 0, the mean and all deviations can shift against each other
+    # at the cost of the tie alone: what such a system loses, ours must keep.
+    system = System(hessians(), np.full(5, 1e-12))
+    small = system.basis.T @ system.matrix @ system.basis
+    assert np.linalg.cond(small) < 1e3
+    assert np.linalg.cond(system.matrix) > 1e12
+    gradient = system.gradient()
+    naive = np.linalg.solve(
+        system.matrix, np.r_[gradient[0], gradient[1].ravel()]
+    ).reshape(5, 5)
+    naive_members = naive[0] + system.scale * naive[1:]
+    mean, steps = system.solve(*gradient)
+    mean_expected, steps_expected = system.dense_solve(*gradient)
+    expected = mean_expected + system.scale * steps_expected
+    assert relative_error(naive_members, expected) > 1e-6
+    assert relative_error(mean + system.scale * steps, expected) < 1e-12
+
+
+def test_members_are_factored_through_the_given_map():
+    calls = []
+
+    def apply(function, items):
+        items = list(items)
+        calls.append(len(items))
+        return [function(item) for item in items]
+
+    system = System(hessians(), np.ones(5))
+    arrow = BlockArrow(
+        system.hessians.copy(), system.scale, system.weight, True, system.decay, apply
+    )
+    assert calls == [4]
+    mean, steps = arrow.solve(*system.gradient())
+    again = system.solve(*system.gradient())
+    assert_array_equal(mean, again[0])
+    assert_array_equal(steps, again[1])
+
+
+def test_overflowing_hessian_is_refused():
+    bad = hessians()
+    bad[2, 1, 1] = INF
+    with pytest.raises(ValueError, match="Scale the features"):
+        System(bad, np.ones(5)).solve(*System(hessians(), np.ones(5)).gradient())
