@@ -21,8 +21,10 @@ from sktie._typing import Array, FloatArray, IntArray, Matrix
 BLOCK_BYTES = 1 << 20
 #: Lanes are what threads take up. Their number must not depend on the machine.
 MAX_LANES = 8
-#: Entries below which a lane costs more than it saves.
-LANE_ENTRIES = 1 << 18
+#: Entries below which a lane of a pass costs more than it saves, and multiplications
+#: below which a piece of a Hessian does.
+LANE_ENTRIES = 1 << 17
+PIECE_WORK = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -124,11 +126,11 @@ class Design:
         """Blocks for Hessians: (domain, blocks) pairs, a large domain in several."""
         width = self.dtype.itemsize * self.n_coefs * (1 + n_outputs)
         step = self.rows_per_block(width)
+        row_work = (n_outputs * self.n_coefs) ** 2
         pieces = []
         for domain in range(self.n_domains):
             a, b = int(self.bounds[domain]), int(self.bounds[domain + 1])
-            share = (b - a) * self.n_coefs // LANE_ENTRIES
-            n_pieces = max(1, min(share, MAX_LANES))
+            n_pieces = max(1, min((b - a) * row_work // PIECE_WORK, MAX_LANES))
             cuts = np.linspace(a, b, n_pieces + 1).astype(int)
             for c, d in pairwise(cuts):
                 blocks = [

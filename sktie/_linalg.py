@@ -36,15 +36,13 @@ def cholesky(matrix: FloatArray) -> FloatArray:
     return np.asarray(factor)
 
 
-def solve_lower(
-    factor: FloatArray, right: FloatArray, transposed: bool = False
-) -> FloatArray:
-    """Solve with a lower triangular factor, or with its transpose."""
-    if right.size == 0:
-        return right
-    (trtrs,) = get_lapack_funcs(("trtrs",), (factor, right))
-    solution, _ = trtrs(factor, right, lower=True, trans=int(transposed))
-    return np.asarray(solution)
+def lower_inverse(factor: FloatArray) -> FloatArray:
+    """Return the inverse of a lower triangular matrix."""
+    if factor.size == 0:
+        return factor
+    (trtri,) = get_lapack_funcs(("trtri",), (factor,))
+    inverse, _ = trtri(factor, lower=True)
+    return np.asarray(inverse)
 
 
 class BlockArrow:
@@ -98,64 +96,65 @@ class BlockArrow:
         mean_decay: FloatArray,
         apply: Callable[..., Any],
     ) -> None:
-        self._scale, self._weight = scale, weight
-        self._free_hub = free_hub
-        self._mean_decay = mean_decay
-        self._apply = apply
-        self._moving = np.flatnonzero(scale)
         n_members = len(hessians)
-        with np.errstate(divide="ignore"):
-            strength = weight / np.square(scale)
+        self._scale, self._weight = scale, weight
+        self._moving = np.flatnonzero(scale)
         # The decay of the mean counts as curvature, shared out among the members.
         share = mean_decay / n_members
-        curvature = np.einsum("tjj->j", hessians) / n_members + share
-        firm = strength > curvature
-        self._firm = np.flatnonzero(firm) if free_hub else np.empty(0, np.intp)
-        self._loose = np.flatnonzero(~firm) if free_hub else np.empty(0, np.intp)
         self._pull = weight - np.square(scale) * share
-        parts = apply(self._factor, [(h, share * scale) for h in hessians])
-        self._factors = [part[:2] for part in parts]
+        self._shift = share * scale
+        self._loose = self._firm = np.empty(0, np.intp)
         if free_hub:
-            self._couple(hessians, [part[2] for part in parts])
+            with np.errstate(divide="ignore"):
+                strength = weight / np.square(scale)
+            curvature = np.einsum("tjj->j", hessians) / n_members + share
+            self._loose = np.flatnonzero(strength <= curvature)
+            self._firm = np.flatnonzero(strength > curvature)
+        parts = apply(self._factor, hessians)
+        self._inverses = np.stack([inverse for inverse, _, _ in parts])
+        self._edges = self._inverses
+        if len(self._loose) < len(scale):
+            self._edges = np.stack([edge for _, edge, _ in parts])
+        self._lu: FloatArray | None = None
+        if free_hub:
+            self._couple(hessians, [square for _, _, square in parts], mean_decay)
 
-    def _factor(
-        self, item: tuple[FloatArray, FloatArray]
-    ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Return L, V = L^-1 E and V'V of one member."""
-        hessian, shift = item
-        moving, scale = self._moving, self._scale[self._moving]
-        system = hessian[np.ix_(moving, moving)]
-        system *= scale[:, np.newaxis]
-        system *= scale
-        system[np.diag_indices_from(system)] += self._weight[moving]
-        factor = cholesky(system)
+    def _factor(self, hessian: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return L^-1, V = L^-1 E and V'V of one member, where L L' is its system."""
+        moving, loose, firm = self._moving, self._loose, self._firm
+        scale = self._scale[moving]
+        system = hessian if len(moving) == len(hessian) else hessian[:, moving][moving]
+        system = scale[:, np.newaxis] * system * scale
+        np.einsum("ii->i", system)[:] += self._weight[moving]
+        inverse = lower_inverse(cholesky(system))
+        if len(loose) == len(hessian):
+            return inverse, inverse, inverse.T @ inverse
         # Row of each coefficient among the moving ones; loose ones always move.
-        row = np.searchsorted(moving, self._loose)
-        n_loose, n_firm = len(self._loose), len(self._firm)
-        edge = np.zeros((len(moving), n_loose + n_firm), dtype=hessian.dtype)
-        edge[row, np.arange(n_loose)] = 1.0
-        edge[:, n_loose:] = -scale[:, np.newaxis] * hessian[np.ix_(moving, self._firm)]
-        firm_moving = np.flatnonzero(self._scale[self._firm])
-        row = np.searchsorted(moving, self._firm[firm_moving])
-        edge[row, n_loose + firm_moving] -= shift[self._firm[firm_moving]]
-        half = solve_lower(factor, edge)
-        return factor, half, half.T @ half
+        edge = np.empty((len(moving), len(loose) + len(firm)), dtype=hessian.dtype)
+        edge[:, : len(loose)] = inverse[:, np.searchsorted(moving, loose)]
+        pull = scale[:, np.newaxis] * hessian[np.ix_(moving, firm)]
+        own = np.flatnonzero(self._scale[firm])
+        pull[np.searchsorted(moving, firm[own]), own] += self._shift[firm[own]]
+        edge[:, len(loose) :] = -inverse @ pull
+        return inverse, edge, edge.T @ edge
 
-    def _couple(self, hessians: FloatArray, squares: list[FloatArray]) -> None:
+    def _couple(
+        self, hessians: FloatArray, squares: list[FloatArray], mean_decay: FloatArray
+    ) -> None:
+        """Factor the system of what couples the members."""
         loose, firm = self._loose, self._firm
         n_loose = len(loose)
         system = -sum(squares[1:], start=squares[0])
         system[:n_loose] *= self._pull[loose][:, np.newaxis]
-        system[np.arange(n_loose), np.arange(n_loose)] += len(hessians)
-        for hessian in hessians:
+        for hessian in hessians if len(firm) else []:
             system[n_loose:, n_loose:] += hessian[np.ix_(firm, firm)]
-        firm_rows = n_loose + np.arange(len(firm))
-        system[firm_rows, firm_rows] += self._mean_decay[firm]
+        diagonal = np.einsum("ii->i", system)
+        diagonal[:n_loose] += len(hessians)
+        diagonal[n_loose:] += mean_decay[firm]
         # Rows of firm coefficients carry the units of the Hessian: equilibrate, then
         # LU, since the loose rows are scaled by `e`, which may be 0.
-        self._row_scale = 1.0 / np.maximum(
-            np.abs(system).max(axis=1, initial=0.0), TINY
-        )
+        largest = np.abs(system).max(axis=1, initial=0.0)
+        self._row_scale = 1.0 / np.maximum(largest, TINY)
         (getrf,) = get_lapack_funcs(("getrf",), (system,))
         self._lu, self._pivots, _ = getrf(system * self._row_scale[:, np.newaxis])
         _lift_zero_pivots(self._lu)
@@ -175,30 +174,23 @@ class BlockArrow:
         """
         moving, loose, firm = self._moving, self._loose, self._firm
         force = member_parts + self._scale * (mean_part / len(member_parts))
-        halves = [
-            solve_lower(factor, right)
-            for (factor, _), right in zip(self._factors, force[:, moving], strict=True)
-        ]
-        steps = np.zeros_like(member_parts)
+        half = np.matmul(self._inverses, force[:, moving, np.newaxis])[:, :, 0]
         mean_step = np.zeros_like(mean_part)
-        if self._free_hub:
-            right = np.zeros(len(loose) + len(firm))
-            for (_, half), z in zip(self._factors, halves, strict=True):
-                right += half.T @ z
+        if self._lu is not None:
+            edges = self._edges.reshape(half.size, len(loose) + len(firm))
+            right = half.ravel() @ edges
             right[: len(loose)] *= self._pull[loose]
             right[len(loose) :] += mean_part[firm]
             (getrs,) = get_lapack_funcs(("getrs",), (self._lu, right))
             coupling, _ = getrs(self._lu, self._pivots, right * self._row_scale)
-            halves = [
-                z + half @ coupling
-                for (_, half), z in zip(self._factors, halves, strict=True)
-            ]
+            half += (edges @ coupling).reshape(half.shape)
             mean_step[firm] = coupling[len(loose) :]
-        for step, (factor, _), z in zip(steps, self._factors, halves, strict=True):
-            step[moving] = solve_lower(factor, z, transposed=True)
-        if self._free_hub:
-            mean_step[loose] = (self._scale * steps.mean(axis=0))[loose]
-            steps -= steps.mean(axis=0)
+        steps = np.zeros_like(member_parts)
+        steps[:, moving] = np.matmul(half[:, np.newaxis], self._inverses)[:, 0]
+        if self._lu is not None:
+            mean = steps.mean(axis=0)
+            mean_step[loose] = (self._scale * mean)[loose]
+            steps -= mean
         return mean_step, steps
 
 

@@ -280,6 +280,7 @@ class TiedCoordinates:
         # Omega is twice the squared deviation from the mean: see ToMean.
         multiple = 2.0 if self.free_hub else 1.0
         self.weight: Array = np.broadcast_to(multiple * tie.weight, shape[1:])
+        self._any_shared = bool(tie.shared.any())
         self._target = structure.target if isinstance(structure, ToFixed) else None
         self._n_hub = int(np.prod(shape[1:])) if self.free_hub else 0
         self.size = self._n_hub + int(np.prod(shape))
@@ -291,7 +292,8 @@ class TiedCoordinates:
     def split(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return the hub (n_outputs, n_coefs) and the deviations U."""
         deviations = self.centre(theta[self._n_hub :].reshape(self.shape))
-        deviations = np.where(self.scale > 0, deviations, 0.0)
+        if self._any_shared:
+            deviations = np.where(self.scale > 0, deviations, 0.0)
         if self._target is not None:
             return self._target, deviations
         return theta[: self._n_hub].reshape(self.shape[1:]), deviations

@@ -24,22 +24,26 @@ class QuasiNewton:
     ----------
     model : callable
         The model, a symmetric positive definite map.
+    rescale : bool
+        Whether to multiply the model by what makes it agree with the last pair.
     memory : int
         Pairs of steps and gradient changes to keep.
 
     Attributes
     ----------
-    gain : float
-        By what the model had to be multiplied to agree with the last pair.
+    agreement : float
+        Curvature along the last step, relative to what was expected there.
 
     References
     ----------
     J. Nocedal, S. Wright (2006). Numerical Optimization, algorithm 7.4.
     """
 
-    def __init__(self, model: Rule, memory: int = 10) -> None:
+    def __init__(self, model: Rule, rescale: bool = False, memory: int = 10) -> None:
         self.model = model
-        self.gain = 1.0
+        self.agreement = np.inf
+        self._rescale = rescale
+        self._gain = 1.0
         self._pairs: deque[tuple[FloatArray, FloatArray, float]] = deque(maxlen=memory)
         self._last: tuple[FloatArray, FloatArray] | None = None
 
@@ -53,7 +57,7 @@ class QuasiNewton:
             share = float(s @ step) / curvature
             step = step - share * y
             shares.append(share)
-        step = self.gain * self.model(step)
+        step = self._gain * self.model(step)
         for (s, y, curvature), share in zip(self._pairs, reversed(shares), strict=True):
             step += (share - float(y @ step) / curvature) * s
         return step
@@ -66,10 +70,12 @@ class QuasiNewton:
         if self._last is not None:
             s, y = theta - self._last[0], gradient - self._last[1]
             curvature = float(s @ y)
+            self.agreement = curvature / max(-float(self._last[1] @ s), TINY)
             length = np.linalg.norm(s) * np.linalg.norm(y)
             if curvature > 1e-10 * float(length):
                 self._pairs.append((s, y, curvature))
-                self.gain = curvature / float(y @ self.model(y))
+                if self._rescale:
+                    self._gain = curvature / float(y @ self.model(y))
         self._last = (theta, gradient)
 
 
@@ -140,7 +146,9 @@ class Newton:
 
     def certain(self, gradient: FloatArray, value: float) -> bool:
         """Whether the model is exact, or was seen to be nearly right."""
-        return self._fresh or (self._rule is not None and 0.3 < self._rule.gain < 3.0)
+        return self._fresh or (
+            self._rule is not None and 0.5 < self._rule.agreement < 2.0
+        )
 
 
 @final
@@ -159,7 +167,7 @@ class LBFGS:
 
     def __init__(self, problem: Problem, theta: FloatArray, tol: float) -> None:
         inverse = inverse_diagonal(problem, theta)
-        self._rule = QuasiNewton(lambda gradient: inverse * gradient)
+        self._rule = QuasiNewton(lambda gradient: inverse * gradient, rescale=True)
         self._tol = tol
         # Where neither decay nor tie bounds the curvature, an estimate stands in.
         floor = problem.curvature_floor
