@@ -23,7 +23,7 @@ BLOCK_BYTES = 1 << 20
 MAX_LANES = 8
 #: Entries below which a lane of a pass costs more than it saves, and multiplications
 #: below which a piece of a Hessian does.
-LANE_ENTRIES = 1 << 17
+LANE_ENTRIES = 1 << 18
 PIECE_WORK = 1 << 22
 
 

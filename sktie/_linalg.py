@@ -26,7 +26,7 @@ def cholesky(matrix: FloatArray) -> FloatArray:
     factor, info = potrf(matrix, lower=True, clean=True)
     ridge = 4 * EPS
     diagonal = np.diag(matrix)
-    floor = max(float(diagonal.max(initial=0.0)) * ridge, TINY)
+    floor = ridge * (float(diagonal.max(initial=0.0)) or 1.0)
     while info != 0:
         # Rows that leave a direction open (collinear features, C=inf): the system
         # is consistent, and any solution of it is a descent direction.

@@ -116,13 +116,11 @@ class Multinomial(Loss):
         self.n_outputs = n_classes - 1
         self._basis = helmert(n_classes).T.copy()
 
-    def _softmax(self, raw: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    def _scores(self, raw: FloatArray) -> FloatArray:
+        """Return the scores of all classes, the largest of each row being 0."""
         scores = raw @ self._basis.T.astype(raw.dtype, copy=False)
         scores -= scores.max(axis=1, keepdims=True)
-        probability = np.exp(scores)
-        total = probability.sum(axis=1, keepdims=True)
-        probability /= total
-        return scores, probability, total[:, 0]
+        return np.asarray(scores)
 
     def encode(self, y_index: Array, dtype: Any) -> Array:
         return y_index.astype(np.intp, copy=False)
@@ -130,10 +128,18 @@ class Multinomial(Loss):
     def value_gradient(
         self, y: Array, raw: FloatArray, weight: FloatArray | None
     ) -> tuple[float, FloatArray]:
-        scores, residual, total = self._softmax(raw)
+        scores = self._scores(raw)
         rows = np.arange(len(y))
-        loss = np.log(total) - scores[rows, y]
-        residual[rows, y] -= 1
+        residual = np.exp(scores)
+        own = residual[rows, y]
+        # Without its own class a sure row keeps its digits: 1 - p would lose them.
+        residual[rows, y] = 0
+        others = residual.sum(axis=1)
+        residual[rows, y] = -others
+        residual /= (own + others)[:, np.newaxis]
+        sure = own > 0.5
+        loss = np.log1p(np.divide(others, own, out=others.copy(), where=sure))
+        np.copyto(loss, np.log(own + others) - scores[rows, y], where=~sure)
         if weight is not None:
             loss *= weight
             residual *= weight[:, np.newaxis]
@@ -142,7 +148,8 @@ class Multinomial(Loss):
 
     def curvature(self, raw: FloatArray, weight: FloatArray | None) -> FloatArray:
         """Stack probabilities (n, K), their image in outputs, and the weight."""
-        _, probability, _ = self._softmax(raw)
+        probability = np.exp(self._scores(raw))
+        probability /= probability.sum(axis=1, keepdims=True)
         image = probability @ self._basis.astype(raw.dtype, copy=False)
         scale: Any = 1 if weight is None else weight[:, np.newaxis]
         return np.hstack(

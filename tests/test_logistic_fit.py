@@ -271,3 +271,10 @@ def test_fit_and_predict_make_no_numeric_copy_of_the_rows(pair, kind):
     # The rows of a block, their order, a few numbers a row, and a sample to start.
     assert fitting < 0.5 * size, f"{fitting / size:.2f} of X"
     assert predicting < 0.5 * size, f"{predicting / size:.2f} of X"
+
+
+def test_features_without_any_variation_fit_quietly():
+    X = np.column_stack([np.zeros((12, 2)), np.arange(12) // 2 % 2])
+    y = np.arange(12) % 2
+    model = TiedLogisticRegression(-1, decay="shared", fit_intercept=False, tie=0.0)
+    assert_array_equal(model.fit(X, y).coef_, 0)

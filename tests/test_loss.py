@@ -266,3 +266,13 @@ def test_reduce_loses_the_mean_of_the_rows_alone(case):
     rows = np.random.default_rng(4).normal(size=(n_rows, 5))
     centred = rows if n_rows == 1 else rows - rows.mean(axis=0)
     assert_allclose(case.loss.expand(case.loss.reduce(rows)), centred, atol=1e-14)
+
+
+def test_loss_of_sure_rows_keeps_its_digits():
+    # Class 0 leads by 40: the loss is log1p(2 exp(-40)), far below 1e-16.
+    loss = Multinomial(3)
+    raw = loss.reduce(np.array([[40.0], [0.0], [0.0]])).T
+    value, gradient = loss.value_gradient(np.array([0]), raw, None)
+    assert value == pytest.approx(2 * np.exp(-40.0), rel=1e-12)
+    rows = loss.expand(gradient.T)[:, 0]
+    assert rows[0] == pytest.approx(-2 * np.exp(-40.0), rel=1e-12)
