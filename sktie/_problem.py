@@ -195,20 +195,15 @@ class TiedProblem:
     @property
     def curvature_work(self) -> float:
         """What a factored Hessian costs, in multiplications."""
-        size = self.loss.n_outputs * self.design.n_coefs
-        grams = 0.5 * self.design.n_rows * (size + self.design.n_coefs)
-        return float(size * (grams + 2.5 * self.design.n_domains * size**2))
+        design = self.design
+        size = self.loss.n_outputs * design.n_coefs
+        return factoring_work(design.n_rows, design.n_domains, size, design.n_coefs)
 
     @property
     def curvature_passes(self) -> float:
-        """What a factored Hessian costs, in evaluations of value and gradient.
-
-        Measured: a pass waits for memory; a Hessian runs in cache, at about 20 times
-        as many multiplications a second.
-        """
-        size = self.loss.n_outputs * self.design.n_coefs
-        one_pass = 2.0 * max(1, self.design.n_rows) * size
-        return float(2.5 + self.curvature_work / (20.0 * one_pass))
+        """What a factored Hessian costs, in evaluations of value and gradient."""
+        one_pass = 2.0 * max(1, self.design.entries) * self.loss.n_outputs
+        return 2.5 + self.curvature_work / (HESSIAN_RATE * one_pass)
 
     def curvature(self, theta: FloatArray) -> TiedCurvature:
         return TiedCurvature(self, theta)
@@ -323,16 +318,10 @@ class TiedProblem:
         return coordinates.join(hub, np.broadcast_to(own, coordinates.shape))
 
     def coarse(self) -> TiedProblem | None:
-        """Return the problem on a sample of the rows, where they are many.
-
-        Enough rows are kept for the Hessian of the sample to be near the whole one:
-        its relative error is about ``2 sqrt(n_coefs / n_rows)``.
-        """
+        """Return the problem on a sample of the rows, where they are many."""
         size = self.loss.n_outputs * self.design.n_coefs
-        wanted = self.design.n_domains * max(COARSE_ROWS_PER_COEF * size, COARSE_ROWS)
-        wanted = max(wanted, int(COARSE_SHARE * self.design.n_rows))
-        stride = self.design.n_rows // wanted
-        if stride < 3:
+        stride = sampling_stride(self.design.n_rows, self.design.n_domains, size)
+        if stride == 1:
             return None
         design, chosen = self.design.sample(stride)
         weight = np.ones(len(chosen)) if self.weight is None else self.weight[chosen]
@@ -349,6 +338,27 @@ COARSE_ROWS_PER_COEF = 20
 COARSE_ROWS = 2000
 #: A coarse problem has at least this share of the rows; the sample is a copy.
 COARSE_SHARE = 1 / 32
+#: Below this stride the rows themselves serve as well.
+MIN_STRIDE = 3
+#: Multiplications a second of a Hessian, which runs in cache, relative to those of a
+#: pass for gradients, which waits for memory.
+HESSIAN_RATE = 20.0
+
+
+def sampling_stride(n_rows: int, n_members: int, size: int) -> int:
+    """Return the stride at which a coarse problem takes rows; 1 for none.
+
+    Enough rows are kept for the Hessian of the sample to be near the whole one: its
+    relative error is about ``2 sqrt(size / n_rows)`` for each member.
+    """
+    wanted = n_members * max(COARSE_ROWS_PER_COEF * size, COARSE_ROWS)
+    stride = n_rows // max(wanted, int(COARSE_SHARE * n_rows), 1)
+    return stride if stride >= MIN_STRIDE else 1
+
+
+def factoring_work(n_rows: int, n_members: int, size: int, n_coefs: int) -> float:
+    """Return the multiplications of a factored Hessian of ``size`` for each member."""
+    return size * (0.5 * n_rows * (size + n_coefs) + 2.5 * n_members * size**2)
 
 
 class TiedCurvature:

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from sktie._problem import Problem
+from sktie._problem import (
+    HESSIAN_RATE,
+    Problem,
+    factoring_work,
+    sampling_stride,
+)
 from sktie._typing import FloatArray, IterationHook
 from sktie.solvers._descent import SolverResult, minimize
 from sktie.solvers._directions import LBFGS, Certified, InexactNewton, Newton
@@ -13,6 +18,8 @@ from sktie.solvers._directions import LBFGS, Certified, InexactNewton, Newton
 COARSE_TOL = 1e-4
 #: Multiplications below which a Newton step takes less time than a fit's own checks.
 SMALL_WORK = 8e5
+#: Coefficients of a member up to which the choice is not worth a thought.
+SMALL_SIZE = 64
 
 
 class Solver(Protocol):
@@ -89,17 +96,22 @@ SOLVERS: dict[str, Solver] = {
 }
 
 
+#: Passes over the rows that each method needs, besides the Hessian of the first.
+NEWTON_PASSES = 5.0
+FIRST_ORDER_PASSES = 22.0
+
+
 def choose(
     *, entries: int, n_rows: int, n_members: int, n_outputs: int, n_coefs: int
 ) -> str:
     """Return the name of the solver that is fastest for a problem of this size.
 
-    Newton's method is chosen while its linear algebra costs no more than the passes
-    that a first-order method would need.
+    Newton's method makes few passes over the rows for the price of a Hessian, of a
+    sample where rows are many; L-BFGS makes more passes.
     """
     size = n_outputs * n_coefs
-    hessian_rows = min(n_rows, 50 * size * n_members)
-    newton = 6.0 * (hessian_rows * size * n_coefs + 2.5 * n_members * size**3)
-    passes = 60.0 * 4.0 * entries * n_outputs
-    # Dense linear algebra runs about ten times as fast as passes through memory.
-    return "newton-cholesky" if newton < 10.0 * passes or size <= 64 else "lbfgs"
+    sample = n_rows // sampling_stride(n_rows, n_members, size)
+    hessian = factoring_work(sample, n_members, size, n_coefs) / HESSIAN_RATE
+    one_pass = 2.0 * entries * n_outputs
+    saved = (FIRST_ORDER_PASSES - NEWTON_PASSES) * one_pass
+    return "newton-cholesky" if size <= SMALL_SIZE or hessian < saved else "lbfgs"
