@@ -278,3 +278,22 @@ def test_features_without_any_variation_fit_quietly():
     y = np.arange(12) % 2
     model = TiedLogisticRegression(-1, decay="shared", fit_intercept=False, tie=0.0)
     assert_array_equal(model.fit(X, y).coef_, 0)
+
+
+@pytest.mark.parametrize("value", [True, False])
+def test_numpy_booleans_mean_what_booleans_mean(value):
+    rng = np.random.default_rng(3)
+    X = np.column_stack([rng.normal(size=(40, 2)), np.arange(40) % 2])
+    y = (X[:, 0] + rng.normal(size=40) > 0).astype(int)
+    one, other = (
+        TiedLogisticRegression(-1, tie=7.0, tie_intercept=flag).fit(X, y)
+        for flag in (value, np.bool_(value))
+    )
+    assert_array_equal(one.domain_intercept_, other.domain_intercept_)
+
+
+def test_a_fixed_pair_and_domains_at_once_are_an_error():
+    X, y = np.arange(8.0).reshape(4, 2), [0, 1, 0, 1]
+    model = TiedLogisticRegression(([1.0, 0.0], 0.0))
+    with pytest.raises(ValueError, match=r"Both pair=.*sample_domain.*one of them"):
+        model.fit(X, y, sample_domain=[0, 0, 1, 1])

@@ -74,15 +74,15 @@ class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
         if getattr(X, "ndim", 2) == 1:
             check_array(X, dtype=None, estimator=self)  # raises: expected 2-D
         validate_data(self, X, reset=reset, skip_check_array=True)
+        if self.pair is not None and sample_domain is not None:
+            raise ValueError(
+                f"Both pair={self.pair!r} and sample_domain say what is tied; expected "
+                "one of them. Use pair=None with sample_domain, or leave sample_domain "
+                "out."
+            )
         place, skip, labels, source = None, None, sample_domain, "sample_domain"
         if is_column(self.pair):
             source = f"pair={self.pair!r}"
-            if sample_domain is not None:
-                raise ValueError(
-                    f"Both {source} and sample_domain name the domains; expected one "
-                    "of them. Use pair=None with sample_domain, or leave "
-                    "sample_domain out."
-                )
             X, skip, labels, place = cut_column(X, self.pair)
         if reset:
             self._name_coefs(place)
@@ -101,7 +101,8 @@ class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
     def _strengths(self, n_features: int) -> FloatArray:
         """Return the strength of each coefficient's tie, the intercept's last."""
         strengths = np.full(n_features + bool(self.fit_intercept), float(self.tie))
-        if self.fit_intercept and self.tie_intercept is not True:
+        own = not isinstance(self.tie_intercept, (bool, np.bool_))
+        if self.fit_intercept and (own or not self.tie_intercept):
             strengths[-1] = float(self.tie_intercept)
         return strengths
 

@@ -14,6 +14,7 @@ from sktie._typing import FloatArray
 
 #: A symmetric positive definite map: a model of the inverse Hessian.
 Rule: TypeAlias = Callable[[FloatArray], FloatArray]
+Enough: TypeAlias = Callable[[FloatArray, float, float], bool]
 
 
 @final
@@ -144,7 +145,11 @@ class Newton:
             return gradient
         return self._rule.model(gradient)
 
-    def certain(self, gradient: FloatArray, value: float) -> bool:
+    def leftover(self, residual: FloatArray) -> float:
+        """Return the decrease that a residual of the Newton system stands for."""
+        return 0.5 * float(residual @ self.model(residual))
+
+    def certain(self, theta: FloatArray, value: float, gradient: FloatArray) -> bool:
         """Whether the model is exact, or was seen to be nearly right."""
         return self._fresh or (
             self._rule is not None and 0.5 < self._rule.agreement < 2.0
@@ -166,12 +171,14 @@ class LBFGS:
     """
 
     def __init__(self, problem: Problem, theta: FloatArray, tol: float) -> None:
-        inverse = inverse_diagonal(problem, theta)
+        self._inverse = inverse = inverse_diagonal(problem, theta)
         self._rule = QuasiNewton(lambda gradient: inverse * gradient, rescale=True)
+        self._problem = problem
         self._tol = tol
-        # Where neither decay nor tie bounds the curvature, an estimate stands in.
         floor = problem.curvature_floor
-        self._bound = np.where(floor > 0, 1.0 / np.maximum(floor, TINY), inverse)
+        self._free = floor == 0
+        # Where neither decay nor tie bounds the curvature, an estimate stands in.
+        self._bound = np.where(self._free, inverse, 1.0 / np.maximum(floor, TINY))
 
     def __call__(
         self, theta: FloatArray, value: float, gradient: FloatArray
@@ -182,10 +189,25 @@ class LBFGS:
         """Divide by the diagonal of the Hessian."""
         return self._rule.model(gradient)
 
-    def certain(self, gradient: FloatArray, value: float) -> bool:
-        """Whether strong convexity alone bounds the gap by tol."""
-        bound = 0.5 * float(np.sum(self._bound * np.square(gradient)))
-        return bound <= self._tol * abs(value)
+    def leftover(self, residual: FloatArray) -> float:
+        """Bound the decrease that a residual of the Newton system stands for."""
+        return 0.5 * float(np.sum(self._bound * np.square(residual)))
+
+    def certain(self, theta: FloatArray, value: float, gradient: FloatArray) -> bool:
+        """Whether strong convexity alone bounds the gap by tol.
+
+        What nothing bounds, such as an intercept, makes a Newton step of its own
+        first: the gradient that this leaves in the others is theirs to reduce.
+        """
+        if self._free.all():
+            return False
+        gained, residual = 0.0, gradient
+        if self._free.any():
+            step = np.where(self._free, -self._inverse * gradient, 0.0)
+            image = self._problem.hessp(theta)(step)
+            gained = -float(gradient @ step) - 0.5 * float(step @ image)
+            residual = gradient + image
+        return gained + self.leftover(residual) <= self._tol * abs(value)
 
 
 class Estimating(Protocol):
@@ -199,7 +221,11 @@ class Estimating(Protocol):
         """Apply a symmetric positive definite model of the inverse Hessian."""
         ...
 
-    def certain(self, gradient: FloatArray, value: float) -> bool:
+    def leftover(self, residual: FloatArray) -> float:
+        """Return the decrease that a residual of the Newton system stands for."""
+        ...
+
+    def certain(self, theta: FloatArray, value: float, gradient: FloatArray) -> bool:
         """Whether the certificate of the last step can be believed."""
         ...
 
@@ -224,15 +250,14 @@ class Certified:
         step = self._rule(theta, value, gradient)
         decrement = -float(gradient @ step)
         claimed = 0.5 * decrement <= self._tol * abs(value)
-        if not claimed or self._rule.certain(gradient, value):
+        if not claimed or self._rule.certain(theta, value, gradient):
             return step
-        exact = conjugate_step(
-            self._problem.hessp(theta),
-            gradient,
-            self._rule.model,
-            CERTIFY_RESIDUAL,
-            settle=True,
-        )
+
+        def enough(residual: FloatArray, energy: float, decrease: float) -> bool:
+            return self._rule.leftover(residual) <= 0.5 * decrease
+
+        product = self._problem.hessp(theta)
+        exact = conjugate_step(product, gradient, self._rule.model, enough)
         return exact if -float(gradient @ exact) > decrement else step
 
 
@@ -257,33 +282,28 @@ class InexactNewton:
         norm = float(np.sqrt(gradient @ self._model(gradient)))
         if self._first is None:
             self._first = norm
-        target = min(0.5, np.sqrt(norm / max(self._first, TINY)))
-        return conjugate_step(self._problem.hessp(theta), gradient, self._model, target)
+        target = norm * min(0.5, float(np.sqrt(norm / max(self._first, TINY))))
+
+        def enough(residual: FloatArray, energy: float, decrease: float) -> bool:
+            return energy <= target**2
+
+        product = self._problem.hessp(theta)
+        return conjugate_step(product, gradient, self._model, enough)
 
 
-#: Relative residual at which a Newton step is good enough to certify a gap.
-CERTIFY_RESIDUAL = 0.2
-#: Conjugate steps that count as the last few.
-LATELY = 4
 MAX_CONJUGATE_STEPS = 500
 
 
 def conjugate_step(
-    product: HessianProduct,
-    gradient: FloatArray,
-    model: Rule,
-    target: float,
-    settle: bool = False,
+    product: HessianProduct, gradient: FloatArray, model: Rule, enough: Enough
 ) -> FloatArray:
-    """Return the Newton step, to a preconditioned residual relative to the first.
+    """Return the Newton step by preconditioned conjugate gradients.
 
-    Where it is to settle, the last few steps must also have added little to the
-    decrease of the quadratic model: a small residual alone says little where
-    directions are nearly flat.
+    They stop when ``enough`` says so of the residual, its squared norm in the model,
+    and the decrease of the quadratic function so far.
     """
     step = np.zeros_like(gradient)
-    decrease, lately = 0.0, deque([np.inf] * LATELY, maxlen=LATELY)
-    residual = -gradient
+    residual, decrease = -gradient, 0.0
     scaled = model(residual)
     search, energy = scaled, float(residual @ scaled)
     first = energy
@@ -294,13 +314,11 @@ def conjugate_step(
             break
         length = energy / curvature
         step += length * search
-        lately.append(length * energy)
-        decrease += length * energy
+        decrease += 0.5 * length * energy
         residual = residual - length * image
         scaled = model(residual)
         previous, energy = energy, float(residual @ scaled)
-        settled = not settle or sum(lately) <= target * decrease
-        if energy <= EPS**2 * first or (energy <= target**2 * first and settled):
+        if energy <= EPS**2 * first or enough(residual, energy, decrease):
             break
         search = scaled + (energy / previous) * search
     return step if step.any() else scaled
