@@ -15,7 +15,7 @@ from itertools import pairwise
 import numpy as np
 import scipy.sparse as sp
 
-from sktie._typing import Array, FloatArray, IntArray, Matrix
+from sktie._typing import FloatArray, IntArray, Matrix
 
 #: A block and what is made of it should stay in a core's own cache.
 BLOCK_BYTES = 1 << 20
@@ -25,6 +25,8 @@ MAX_LANES = 8
 #: below which a piece of a Hessian does.
 LANE_ENTRIES = 1 << 18
 PIECE_WORK = 1 << 22
+#: Rows that a sample keeps of each cell, if it has them.
+FEW_ROWS = 20
 
 
 @dataclass(frozen=True)
@@ -245,17 +247,13 @@ class Design:
                 out[place] = self.raw(block, self.rows(block), slopes, intercepts)
         return out
 
-    def sample(self, stride: int) -> tuple[Design, Array]:
-        """Return a design of every stride-th row of each domain, and those rows."""
-        chosen = np.concatenate(
-            [np.arange(a, b, stride) for a, b in pairwise(self.bounds)]
-        )
+    def sample(self, chosen: IntArray) -> Design:
+        """Return a design of a copy of the rows at some places, in ascending order."""
         bounds = np.searchsorted(chosen, self.bounds)
         places = chosen if self.order is None else self.order[chosen]
-        design = Design(
+        return Design(
             self.X[places], bounds, skip=self.skip, fit_intercept=self.fit_intercept
         )
-        return design, chosen
 
 
 def group_rows(index: IntArray, n_groups: int) -> tuple[IntArray | None, IntArray]:
@@ -267,3 +265,25 @@ def group_rows(index: IntArray, n_groups: int) -> tuple[IntArray | None, IntArra
     if np.all(index[:-1] <= index[1:]):
         return None, bounds
     return np.argsort(index, kind="stable"), bounds
+
+
+def sample_cells(
+    cell: IntArray, n_cells: int, stride: int
+) -> tuple[IntArray, FloatArray]:
+    """Return about one row in ``stride``, and what each row of the sample stands for.
+
+    Rows are drawn at random, one from each run of ``stride`` rows, so that no pattern
+    in their order can be missed or hit; the draw is the same in every call. Cells
+    (classes within domains) that would keep few rows keep all of theirs.
+    """
+    n_rows = len(cell)
+    size = np.bincount(cell, minlength=n_cells)
+    starts = np.arange(0, n_rows - stride + 1, stride)
+    chosen = starts + np.random.default_rng(0).integers(stride, size=len(starts))
+    drawn = np.bincount(cell[chosen], minlength=n_cells)
+    small = drawn < FEW_ROWS
+    if small.any():
+        every = np.flatnonzero(small[cell])
+        chosen = np.union1d(chosen[~small[cell[chosen]]], every)
+        drawn = np.where(small, size, drawn)
+    return chosen, (size / np.maximum(1, drawn))[cell[chosen]]

@@ -15,11 +15,14 @@ from typing import Any, final
 import numpy as np
 from scipy.linalg import helmert
 
-from sktie._typing import Array, FloatArray
+from sktie._typing import Array, FloatArray, IntArray
 
 
 class Loss(ABC):
-    """The interface of a pointwise loss."""
+    """The interface of a pointwise loss of classes."""
+
+    #: Number of classes.
+    n_classes: int
 
     #: Columns of the raw predictions.
     n_outputs: int
@@ -27,6 +30,10 @@ class Loss(ABC):
     @abstractmethod
     def encode(self, y_index: Array, dtype: Any) -> Array:
         """Return the target that the other methods take, from class indices (n,)."""
+
+    @abstractmethod
+    def class_index(self, y: Array) -> IntArray:
+        """Return the class indices of an encoded target."""
 
     @abstractmethod
     def value_gradient(
@@ -61,10 +68,14 @@ class Loss(ABC):
 class Binomial(Loss):
     """Log-loss of two classes: log(1 + exp(-y raw)), with y = +1 for the second."""
 
+    n_classes = 2
     n_outputs = 1
 
     def encode(self, y_index: Array, dtype: Any) -> Array:
         return (2 * y_index - 1).astype(dtype)
+
+    def class_index(self, y: Array) -> IntArray:
+        return (y > 0).astype(np.intp)
 
     def value_gradient(
         self, y: Array, raw: FloatArray, weight: FloatArray | None
@@ -113,6 +124,7 @@ class Multinomial(Loss):
     """
 
     def __init__(self, n_classes: int) -> None:
+        self.n_classes = n_classes
         self.n_outputs = n_classes - 1
         self._basis = helmert(n_classes).T.copy()
 
@@ -124,6 +136,9 @@ class Multinomial(Loss):
 
     def encode(self, y_index: Array, dtype: Any) -> Array:
         return y_index.astype(np.intp, copy=False)
+
+    def class_index(self, y: Array) -> IntArray:
+        return y
 
     def value_gradient(
         self, y: Array, raw: FloatArray, weight: FloatArray | None

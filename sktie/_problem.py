@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from sktie._design import Block, Design
+from sktie._design import Block, Design, sample_cells
 from sktie._linalg import BlockArrow
 from sktie._loss import Loss
 from sktie._parallel import Workers
@@ -323,13 +323,19 @@ class TiedProblem:
         stride = sampling_stride(self.design.n_rows, self.design.n_domains, size)
         if stride == 1:
             return None
-        design, chosen = self.design.sample(stride)
-        weight = np.ones(len(chosen)) if self.weight is None else self.weight[chosen]
-        scale = np.repeat(
-            np.diff(self.design.bounds) / np.maximum(1, np.diff(design.bounds)),
-            np.diff(design.bounds),
-        )
-        weight = (weight * scale).astype(self.design.dtype, copy=False)
+        n_classes = self.loss.n_classes
+        cell = self.loss.class_index(self.y)
+        if self.design.n_domains > 1:
+            domain = np.arange(self.design.n_domains) * n_classes
+            cell = cell + np.repeat(domain, np.diff(self.design.bounds))
+        n_cells = n_classes * self.design.n_domains
+        chosen, stands_for = sample_cells(cell, n_cells, stride)
+        if MIN_STRIDE * len(chosen) > self.design.n_rows:
+            return None
+        weight = stands_for.astype(self.design.dtype)
+        if self.weight is not None:
+            weight *= self.weight[chosen]
+        design = self.design.sample(chosen)
         return replace(self, design=design, y=self.y[chosen], weight=weight)
 
 

@@ -148,8 +148,13 @@ def _place(column: str | int, names: list[Any] | None, n_columns: int) -> int:
 
 
 def _as_labels(column: Any) -> Array:
-    """Return a column of a data frame as an array, missing values included."""
-    return np.asarray(column.to_numpy() if hasattr(column, "to_numpy") else column)
+    """Return labels as an array, missing values and types as they were."""
+    if hasattr(column, "to_numpy"):
+        return np.asarray(column.to_numpy())
+    if isinstance(column, (list, tuple)):
+        # NumPy would make strings of numbers and NaN beside strings.
+        return np.asarray(column, dtype=object)
+    return np.asarray(column)
 
 
 def encode_domains(labels: Any, source: str, n_samples: int) -> Domains:
@@ -188,7 +193,9 @@ def _encode_objects(labels: Array, source: str) -> Domains:
     if any(_is_missing(value) for value in distinct):
         raise ValueError(_missing(source, sum(_is_missing(value) for value in values)))
     if all(isinstance(value, str) for value in distinct):
-        known = np.array(distinct, dtype=str)
+        known: Array = np.array(distinct, dtype=str)
+    elif all(isinstance(value, (int, np.integer, np.bool_)) for value in distinct):
+        known = np.array([int(value) for value in distinct])
     elif all(isinstance(value, (int, float, np.number)) for value in distinct):
         known = _integral(np.array(distinct, dtype=np.float64), source)
     else:
@@ -196,6 +203,11 @@ def _encode_objects(labels: Array, source: str) -> Domains:
         raise ValueError(
             f"{source} mixes labels of the types {kinds}; expected all strings or all "
             "integers. Convert them, for example with .astype(str)."
+        )
+    if known.dtype.kind == "O":
+        raise ValueError(
+            f"{source} holds integers that need more than 64 bits. Convert the labels "
+            "to strings, with .astype(str)."
         )
     domains, place = np.unique(known, return_inverse=True)
     table = dict(zip(distinct, place.tolist(), strict=True))
@@ -224,6 +236,11 @@ def _integral(labels: FloatArray, source: str) -> IntArray:
             "label of each row's domain. If a scaler changed the column, keep it out: "
             "ColumnTransformer([('scale', StandardScaler(), features)], "
             "remainder='passthrough') leaves it last, for pair=-1."
+        )
+    if len(labels) and np.abs(labels).max() >= 2**53:
+        raise ValueError(
+            f"{source} holds floats of 2^53 and more, which do not tell neighbouring "
+            "integers apart. Pass the labels as integers or strings."
         )
     return labels.astype(np.int64)
 
@@ -278,7 +295,8 @@ def _distinct(y: Array) -> Array:
     if y.dtype.kind in "iu" and len(y):
         low, high = int(y.min()), int(y.max())
         if high - low < 256:
-            return (np.flatnonzero(np.bincount(y - low)) + low).astype(y.dtype)
+            offsets = y.astype(np.int64, copy=False) - low
+            return (np.flatnonzero(np.bincount(offsets)) + low).astype(y.dtype)
     return np.unique(y)
 
 
@@ -294,16 +312,61 @@ def class_weights(
     if isinstance(class_weight, str):
         mass = np.bincount(index, weights=weight, minlength=len(classes))
         return np.asarray(mass.sum() / (len(classes) * mass))
-    unknown = [label for label in class_weight if label not in classes.tolist()]
-    if unknown:
+    known = classes.tolist()
+    unknown = [label for label in class_weight if label not in known]
+    if unknown and not set(known) <= set(class_weight):
         raise ValueError(
-            f"class_weight has the labels {unknown}, which y does not hold; its "
-            f"classes are {classes.tolist()}. Use these as keys."
+            f"class_weight has the labels {unknown}, which y does not hold, and lacks "
+            f"some of its classes {known}. Use these as keys."
         )
-    factors = [float(class_weight.get(label, 1.0)) for label in classes.tolist()]
-    if not all(np.isfinite(f) and f >= 0 for f in factors):
+    factors = [float(class_weight.get(label, 1.0)) for label in known]
+    if not all(np.isfinite(factor) and factor > 0 for factor in factors):
         raise ValueError(
-            f"class_weight={class_weight!r} holds negative or non-finite values; "
-            "expected weights of at least 0."
+            f"class_weight={class_weight!r} holds weights that are not positive and "
+            "finite. To leave a class out, drop its rows."
         )
     return np.array(factors)
+
+
+def check_domain_classes(
+    domains: Domains,
+    y_index: IntArray,
+    classes: Array,
+    weight: FloatArray | None,
+    alone: str | None,
+) -> None:
+    """Check that every domain weighs something, and that it can be fitted.
+
+    Parameters
+    ----------
+    domains, y_index, weight : Domains, array, array or None
+        The domain, class and weight of each row.
+    classes : array of shape (n_classes,)
+        Class labels.
+    alone : str or None
+        The parameters by which domains are fitted alone, for the message; None where
+        they are not, so that they may miss classes.
+    """
+    n_classes = len(classes)
+    cell = domains.index.astype(np.intp) * n_classes + y_index
+    n_cells = len(domains.labels) * n_classes
+    mass = np.bincount(cell, weights=weight, minlength=n_cells).reshape(-1, n_classes)
+    empty = domains.labels[mass.sum(axis=1) == 0].tolist()
+    if empty:
+        raise ValueError(
+            f"The domains {empty} have weight zero; expected some row of positive "
+            "weight in every domain. Drop the rows of these domains."
+        )
+    lacking = (mass == 0).any(axis=1)
+    if alone is not None and lacking.any():
+        which = {
+            label: classes[row > 0].tolist()
+            for label, row in zip(
+                domains.labels[lacking].tolist(), mass[lacking], strict=True
+            )
+        }
+        raise ValueError(
+            f"{alone} fits domains alone, but these hold only some of the classes "
+            f"{classes.tolist()}: {which}. Use a positive tie and a positive "
+            "tie_intercept, or drop these domains."
+        )

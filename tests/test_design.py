@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sktie import _design
-from sktie._design import Design, group_rows
+from sktie._design import Design, group_rows, sample_cells
 
 N_COLUMNS = 4
 #: Rows of each domain; the fourth domain is empty, and blocks cut the others.
@@ -304,22 +304,40 @@ def test_widen_gives_the_skipped_column_the_coefficient_zero(skip, fit_intercept
 
 @containers
 @shuffles
-@pytest.mark.parametrize("stride", [1, 7, 350])
-def test_sample_holds_every_stride_th_row_of_each_domain(container, shuffled, stride):
+def test_sample_holds_the_rows_at_the_chosen_places(container, shuffled):
     X, domain = data(shuffled)
     design = make(X, domain, container, skip=2)
-    sample, chosen = design.sample(stride)
+    chosen = np.sort(np.random.default_rng(1).choice(N_ROWS, 77, replace=False))
+    sample = design.sample(chosen)
     order = np.arange(N_ROWS) if design.order is None else design.order
-    expected = [range(a, b, stride) for a, b in pairwise(design.bounds)]
-    assert chosen.tolist() == [place for places in expected for place in places]
-    assert np.diff(sample.bounds).tolist() == [len(places) for places in expected]
-    assert (sample.skip, sample.fit_intercept) == (2, True)
+    assert (sample.n_rows, sample.skip, sample.fit_intercept) == (77, 2, True)
     table = augmented(X, 2, True)[order[chosen]]
     assert_array_equal(np.vstack([sample.dense_rows(b) for b in blocks(sample)]), table)
     for block in blocks(sample):
         for part in block.segments:
             own = order[chosen[block.start + part.start : block.start + part.stop]]
             assert set(domain[own]) == {part.domain}
+
+
+@pytest.mark.parametrize("pattern", ["random", "every 32nd", "sorted", "rare"])
+def test_sampled_cells_keep_their_weight_whatever_the_order(pattern):
+    place = np.arange(20_000)
+    cell = {
+        "random": np.random.default_rng(0).integers(3, size=20_000),
+        "every 32nd": (place % 32 == 0) * 2,
+        "sorted": place // 7_000,
+        "rare": (place == 4_321) + 2 * (place % 1_000 == 7),
+    }[pattern]
+    chosen, stands_for = sample_cells(cell, 4, 32)
+    assert np.all(np.diff(chosen) > 0)
+    size = np.bincount(cell, minlength=4)
+    kept = np.bincount(cell[chosen], minlength=4)
+    weight = np.bincount(cell[chosen], weights=stands_for, minlength=4)
+    assert_allclose(weight, size, rtol=1e-12)
+    assert np.all(kept >= np.minimum(size, 20))
+    assert len(chosen) <= 20_000 / 32 + 20 * 32 * 4
+    again, _ = sample_cells(cell, 4, 32)
+    assert_array_equal(again, chosen)
 
 
 @given(

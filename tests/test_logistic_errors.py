@@ -158,7 +158,7 @@ CASES = [
     ),
     Case(
         "class_weight negative",
-        ("class_weight", "-1", "at least 0"),
+        ("class_weight", "-1", "positive", "drop its rows"),
         {"class_weight": {0: -1.0}},
     ),
     # --- pair, a column

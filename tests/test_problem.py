@@ -382,7 +382,13 @@ def test_coarse_rows_are_rows_of_the_problem_with_their_own_targets(setting, man
     coarse = problem.coarse()
     targets = problem.loss.encode(data.y, setting.dtype)
     known = {tuple(row): i for i, row in enumerate(data.table)}
-    stride = problem.design.n_rows / coarse.design.n_rows
+    # A row stands for those of its class in its domain.
+    kept = {}
+    for t in range(setting.n_domains):
+        a, b = coarse.design.bounds[t : t + 2]
+        for target in np.unique(coarse.y[a:b]):
+            whole = np.sum((data.domain == t) & (targets == target))
+            kept[t, target] = whole / np.sum(coarse.y[a:b] == target)
     for domain, blocks in coarse.design.domain_blocks(1):
         for block in blocks:
             rows = coarse.design.dense_rows(block)
@@ -392,7 +398,7 @@ def test_coarse_rows_are_rows_of_the_problem_with_their_own_targets(setting, man
                 assert data.domain[i] == domain
                 assert coarse.y[place] == targets[i]
                 ratio = coarse.weight[place] / data.weight[i]
-                assert_allclose(ratio, stride, rtol=0.05)
+                assert_allclose(ratio, kept[domain, targets[i]], rtol=1e-6)
 
 
 @coarse_settings

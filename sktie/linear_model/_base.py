@@ -19,7 +19,7 @@ from sktie._problem import TiedProblem
 from sktie._typing import FloatArray, IntArray, IterationHook
 from sktie._validation import Domains, cut_column, encode_domains
 from sktie.linear_model._pair import is_column
-from sktie.solvers import SolverResult, Status, choose
+from sktie.solvers import SOLVERS, SolverResult, Status, choose
 
 #: Appended to scikit-learn's message for a parameter out of range.
 REMEDIES = {
@@ -134,8 +134,32 @@ class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
             members = self._join(self.domain_coef_, self.domain_intercept_)
         return self.classes_, domains, members
 
+    def _dial(self) -> str:
+        return f"tie={self.tie} with tie_intercept={self.tie_intercept}"
+
+    def _solve(
+        self, problem: TiedProblem, previous: Any, callback: IterationHook | None
+    ) -> SolverResult:
+        """Minimise from a fitting start; from zero where that leads nowhere."""
+        solver = SOLVERS[self._solver(problem)]
+        options: dict[str, Any] = {
+            "tol": float(self.tol),
+            "max_iter": self.max_iter,
+            "hook": self._hook(callback),
+        }
+        result = solver(problem, self._start(problem, previous), **options)
+        if result.status is Status.STALLED:
+            # A saturated start, such as an anchor far out: the loss is flat there.
+            zero = problem.coordinates.locate(np.zeros(problem.coordinates.shape))
+            result = solver(problem, zero, **options)
+        return result
+
     def _start(self, problem: TiedProblem, previous: Any) -> FloatArray:
-        """Return the origin, or the previous fit where it is of the same shape."""
+        """Return the origin, or the previous fit where it is of the same shape.
+
+        The origin is the hub: zero for domains, and the anchor for a fixed pair, from
+        which a strong tie leaves little to go.
+        """
         origin = np.zeros(problem.size)
         if previous is None:
             return origin
@@ -163,7 +187,7 @@ class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
         return hook
 
     def _warn(self, result: SolverResult) -> None:
-        if result.status.success:
+        if result.status.success or result.gap <= self.tol:
             return
         found = f"{type(self).__name__} stopped after {result.n_iter} iterations: "
         if result.status is Status.UNBOUNDED:
@@ -223,23 +247,36 @@ class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
     @property
     def domain_coef_(self) -> FloatArray:
         """Coefficients of each domain; one stored row where all are shared."""
-        return self._of_domains(self._domain_coef, self.coef_)
+        return self._of_domains("_domain_coef", "coef_")
 
     @property
     def domain_intercept_(self) -> FloatArray:
         """Intercepts of each domain; one stored row where all are shared."""
-        return self._of_domains(self._domain_intercept, self.intercept_)
+        return self._of_domains("_domain_intercept", "intercept_")
 
-    def _of_domains(self, own: FloatArray | None, shared: FloatArray) -> FloatArray:
-        if own is not None:
-            return own
-        return np.broadcast_to(shared, (len(self.domains_), *shared.shape))
+    def _of_domains(self, own: str, shared: str) -> FloatArray:
+        if not hasattr(self, "domains_"):
+            raise AttributeError(
+                f"{type(self).__name__} has no {own[1:]}_: it is not fitted with "
+                "domains."
+            )
+        if (stored := getattr(self, own)) is not None:
+            return np.asarray(stored)
+        one = getattr(self, shared)
+        return np.broadcast_to(one, (len(self.domains_), *one.shape))
 
     def _domain_index(self, domains: Domains) -> IntArray:
         """Return each row's domain; an unseen one counts as one more: the shared."""
         found = domains.labels.tolist()
         known = {label: i for i, label in enumerate(self.domains_.tolist())}
         unseen = [label for label in found if label not in known]
+        text = [labels.dtype.kind == "U" for labels in (domains.labels, self.domains_)]
+        if text[0] != text[1]:
+            raise ValueError(
+                f"{domains.source} holds the labels {found[:3]}, but fit saw "
+                f"{self.domains_[:3].tolist()}; expected labels of the same kind, "
+                "strings or integers. Convert them, for example with .astype(str)."
+            )
         if unseen and self.handle_unknown == "error":
             raise ValueError(
                 f"{domains.source} holds the domains {unseen}, which fit did not see; "

@@ -28,6 +28,7 @@ from sktie._problem import TiedProblem
 from sktie._tie import Tie, TiedCoordinates, ToFixed, ToMean
 from sktie._typing import Array, FloatArray, IntArray, Matrix
 from sktie._validation import (
+    check_domain_classes,
     check_parameters,
     check_weight,
     class_weights,
@@ -97,8 +98,9 @@ class TiedLogisticRegression(ClassifierMixin, TiedLinearModel):
     decay : {"each", "shared"}, default="each"
         With domains: decay every ``w_t``, or only once their mean. At ``tie=inf``
         the first equals ``LogisticRegression(C=C/T)``, the second
-        ``LogisticRegression(C=C)``. To compare separate, tied and pooled models,
-        tune C for each.
+        ``LogisticRegression(C=C)``; its ``tie=0`` is not quite separate, since the
+        mean is decayed, and needs domains that are not separable. To compare
+        separate, tied and pooled models, tune C for each.
     tie_intercept : bool or float, default=True
         Whether the intercept is tied too: as strongly as the coefficients (True),
         not at all (False), or with a strength of its own in [0, inf]. It is never
@@ -290,7 +292,8 @@ class TiedLogisticRegression(ClassifierMixin, TiedLinearModel):
         y : array-like of shape (n_samples,)
             Class labels, at least two different ones.
         sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights; a weight of 2 is a row twice, 0 no row.
+            Non-negative weights; a weight of 2 is a row twice, 0 no row. Every
+            domain needs some row of positive weight.
         sample_domain : array-like of shape (n_samples,), default=None
             Domain of each row: the other way to name domains, for ``pair=None``.
 
@@ -308,13 +311,7 @@ class TiedLogisticRegression(ClassifierMixin, TiedLinearModel):
                 fit_callbacks(self, X, y, self.max_iter) as callback,
             ):
                 problem = self._problem(rows, crew)
-                result = SOLVERS[self._solver(problem)](
-                    problem,
-                    self._start(problem, previous),
-                    tol=float(self.tol),
-                    max_iter=self.max_iter,
-                    hook=self._hook(callback),
-                )
+                result = self._solve(problem, previous, callback)
             self._warn(result)
             self._store(problem, result)
         return self
@@ -332,11 +329,13 @@ class TiedLogisticRegression(ClassifierMixin, TiedLinearModel):
             share = factors[y_index].astype(X.dtype)
             weight = share if weight is None else weight * share
         bounds, order = np.array([0, X.shape[0]]), None
-        self.__dict__.pop("domains_", None)
+        for name in ("domains_", "_domain_coef", "_domain_intercept"):
+            self.__dict__.pop(name, None)
         if domains is not None:
-            self.domains_, index = domains.labels, domains.index
-            self._check_domains(index, y_index, weight)
-            order, bounds = group_rows(index, len(self.domains_))
+            alone = None if self._strengths(1).all() else self._dial()
+            check_domain_classes(domains, y_index, self.classes_, weight, alone)
+            self.domains_ = domains.labels
+            order, bounds = group_rows(domains.index, len(self.domains_))
         if order is not None:
             y_index = y_index[order]
             weight = None if weight is None else weight[order]
@@ -344,37 +343,6 @@ class TiedLogisticRegression(ClassifierMixin, TiedLinearModel):
             X, bounds, order=order, skip=skip, fit_intercept=self.fit_intercept
         )
         return _Rows(X, y_index, weight, design)
-
-    def _check_domains(
-        self, domain_index: IntArray, y_index: IntArray, weight: FloatArray | None
-    ) -> None:
-        """Check that every domain weighs something and can be fitted."""
-        n_classes = len(self.classes_)
-        cell = domain_index.astype(np.intp) * n_classes + y_index
-        mass = np.bincount(
-            cell, weights=weight, minlength=len(self.domains_) * n_classes
-        ).reshape(-1, n_classes)
-        empty = self.domains_[mass.sum(axis=1) == 0].tolist()
-        if empty:
-            raise ValueError(
-                f"The domains {empty} have weight zero; expected some row of positive "
-                "weight in every domain. Drop the rows of these domains."
-            )
-        strengths = self._strengths(1)
-        lacking = (mass == 0).any(axis=1)
-        if lacking.any() and not strengths.all():
-            which = {
-                label: self.classes_[row > 0].tolist()
-                for label, row in zip(
-                    self.domains_[lacking].tolist(), mass[lacking], strict=True
-                )
-            }
-            raise ValueError(
-                f"tie={self.tie} with tie_intercept={self.tie_intercept} fits domains "
-                "alone, but these hold only some of the classes "
-                f"{self.classes_.tolist()}: {which}. Use a positive tie and a positive "
-                "tie_intercept, or drop these domains."
-            )
 
     def _problem(self, rows: _Rows, crew: Workers) -> TiedProblem:
         """Return the objective as a problem for the solvers."""

@@ -7,6 +7,7 @@ from numbers import Integral
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+import scipy.sparse as sp
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
@@ -123,6 +124,14 @@ def _from_arrays(
             f"pair=({type(pair[0]).__name__}, {type(pair[1]).__name__}) does not hold "
             "numbers; expected arrays (coef, intercept)."
         ) from None
+    _check_arrays(coef, intercept, n_features, n_classes)
+    intercept = np.broadcast_to(intercept, (coef.shape[0],))
+    return _one_scale(coef, intercept, n_classes)
+
+
+def _check_arrays(
+    coef: FloatArray, intercept: FloatArray, n_features: int, n_classes: int
+) -> None:
     if not (np.isfinite(coef).all() and np.isfinite(intercept).all()):
         raise ValueError(
             "pair holds NaN or infinite numbers; expected the finite coefficients "
@@ -151,8 +160,6 @@ def _from_arrays(
             f"pair has intercepts of shape {intercept.shape}; expected "
             f"({coef.shape[0]},), one for each row of the coefficients."
         )
-    intercept = np.broadcast_to(intercept, (coef.shape[0],))
-    return _one_scale(coef, intercept, n_classes)
 
 
 def _one_scale(
@@ -178,9 +185,10 @@ def _from_classifier(
     if lacking:
         raise ValueError(
             f"pair={kind}() has no {', '.join(lacking)}: it is no fitted linear "
-            "classifier and offers no anchor of its own. If it was fitted, clone() "
-            "(which GridSearchCV, cross_val_score and Pipeline call) has stripped it: "
-            f"pass FrozenEstimator(fitted_{kind.lower()}) from sklearn.frozen."
+            "classifier and offers no anchor of its own. Fit it first. If it was "
+            "fitted, clone() (which GridSearchCV, cross_val_score and Pipeline call) "
+            f"has stripped it: pass FrozenEstimator(fitted_{kind.lower()}) from "
+            "sklearn.frozen."
         )
     if not hasattr(source, "predict_proba"):
         warnings.warn(
@@ -188,9 +196,10 @@ def _from_classifier(
             "log-odds, and their scale may not suit a logistic model. Prefer a "
             "LogisticRegression as pair, or choose `tie` by cross-validation.",
             UserWarning,
-            stacklevel=4,
+            stacklevel=7,
         )
-    coef: FloatArray = np.atleast_2d(np.asarray(source.coef_, dtype=np.float64))
+    coef = source.coef_.toarray() if sp.issparse(source.coef_) else source.coef_
+    coef = np.atleast_2d(np.asarray(coef, dtype=np.float64))
     intercept: FloatArray = np.asarray(source.intercept_, dtype=np.float64).ravel()
     coef, intercept = _by_class(coef, intercept, np.asarray(source.classes_), classes)
     if names is None:

@@ -156,9 +156,8 @@ class Newton:
         )
 
 
-@final
-class LBFGS:
-    """L-BFGS, preconditioned by the diagonal of the Hessian at the start.
+class DiagonalModel:
+    """The diagonal of the Hessian at the start, and what strong convexity tells.
 
     Parameters
     ----------
@@ -171,23 +170,18 @@ class LBFGS:
     """
 
     def __init__(self, problem: Problem, theta: FloatArray, tol: float) -> None:
-        self._inverse = inverse = inverse_diagonal(problem, theta)
-        self._rule = QuasiNewton(lambda gradient: inverse * gradient, rescale=True)
         self._problem = problem
         self._tol = tol
+        self._inverse = inverse_diagonal(problem, theta)
         floor = problem.curvature_floor
         self._free = floor == 0
         # Where neither decay nor tie bounds the curvature, an estimate stands in.
-        self._bound = np.where(self._free, inverse, 1.0 / np.maximum(floor, TINY))
-
-    def __call__(
-        self, theta: FloatArray, value: float, gradient: FloatArray
-    ) -> FloatArray:
-        return self._rule(theta, value, gradient)
+        bound = 1.0 / np.maximum(floor, TINY)
+        self._bound = np.where(self._free, self._inverse, bound)
 
     def model(self, gradient: FloatArray) -> FloatArray:
         """Divide by the diagonal of the Hessian."""
-        return self._rule.model(gradient)
+        return self._inverse * gradient
 
     def leftover(self, residual: FloatArray) -> float:
         """Bound the decrease that a residual of the Newton system stands for."""
@@ -208,6 +202,20 @@ class LBFGS:
             gained = -float(gradient @ step) - 0.5 * float(step @ image)
             residual = gradient + image
         return gained + self.leftover(residual) <= self._tol * abs(value)
+
+
+@final
+class LBFGS(DiagonalModel):
+    """L-BFGS, preconditioned by the diagonal of the Hessian at the start."""
+
+    def __init__(self, problem: Problem, theta: FloatArray, tol: float) -> None:
+        super().__init__(problem, theta, tol)
+        self._rule = QuasiNewton(self.model, rescale=True)
+
+    def __call__(
+        self, theta: FloatArray, value: float, gradient: FloatArray
+    ) -> FloatArray:
+        return self._rule(theta, value, gradient)
 
 
 class Estimating(Protocol):
@@ -262,7 +270,7 @@ class Certified:
 
 
 @final
-class InexactNewton:
+class InexactNewton(DiagonalModel):
     """The Newton direction by preconditioned conjugate gradients.
 
     The Newton system is solved to a relative residual of ``min(1/2, sqrt(r))``, where
@@ -270,16 +278,14 @@ class InexactNewton:
     cheap while far away (Nocedal & Wright 2006, algorithm 7.1).
     """
 
-    def __init__(self, problem: Problem, theta: FloatArray) -> None:
-        self._problem = problem
-        inverse = inverse_diagonal(problem, theta)
-        self._model: Rule = lambda gradient: inverse * gradient
+    def __init__(self, problem: Problem, theta: FloatArray, tol: float) -> None:
+        super().__init__(problem, theta, tol)
         self._first: float | None = None
 
     def __call__(
         self, theta: FloatArray, value: float, gradient: FloatArray
     ) -> FloatArray:
-        norm = float(np.sqrt(gradient @ self._model(gradient)))
+        norm = float(np.sqrt(gradient @ self.model(gradient)))
         if self._first is None:
             self._first = norm
         target = norm * min(0.5, float(np.sqrt(norm / max(self._first, TINY))))
@@ -287,8 +293,7 @@ class InexactNewton:
         def enough(residual: FloatArray, energy: float, decrease: float) -> bool:
             return energy <= target**2
 
-        product = self._problem.hessp(theta)
-        return conjugate_step(product, gradient, self._model, enough)
+        return conjugate_step(self._problem.hessp(theta), gradient, self.model, enough)
 
 
 MAX_CONJUGATE_STEPS = 500

@@ -11,7 +11,7 @@ from sktie._problem import (
     sampling_stride,
 )
 from sktie._typing import FloatArray, IterationHook
-from sktie.solvers._descent import SolverResult, minimize
+from sktie.solvers._descent import SolverResult, Status, minimize
 from sktie.solvers._directions import LBFGS, Certified, InexactNewton, Newton
 
 #: Gap to which a coarse problem is solved: about what its sample can tell.
@@ -54,11 +54,18 @@ def newton_cholesky(
     if problem.curvature_work < SMALL_WORK:
         tol = min(tol, tol**2)
     coarse = problem.coarse()
-    rule = Newton(problem if coarse is None else coarse, tol)
     if coarse is not None:
-        theta = minimize(coarse, theta, rule, tol=COARSE_TOL, max_iter=max_iter).theta
+        rule = Newton(coarse, tol)
+        start = minimize(coarse, theta, rule, tol=COARSE_TOL, max_iter=max_iter).theta
         rule.move_to(problem)
-    certified = Certified(problem, rule, tol)
+        certified = Certified(problem, rule, tol)
+        result = minimize(
+            problem, start, certified, tol=tol, max_iter=max_iter, hook=hook
+        )
+        if result.status is not Status.STALLED:
+            return result
+        # The sample has misled: its minimum lies where the rows see no way out.
+    certified = Certified(problem, Newton(problem, tol), tol)
     return minimize(problem, theta, certified, tol=tol, max_iter=max_iter, hook=hook)
 
 
@@ -84,7 +91,7 @@ def newton_cg(
     hook: IterationHook | None = None,
 ) -> SolverResult:
     """Newton's method with conjugate gradients, preconditioned by the diagonal."""
-    rule = InexactNewton(problem, theta)
+    rule = Certified(problem, InexactNewton(problem, theta, tol), tol)
     return minimize(problem, theta, rule, tol=tol, max_iter=max_iter, hook=hook)
 
 
