@@ -108,11 +108,9 @@ class TiedLogisticRegression(ClassifierMixin, TiedLinearModel):
     fit_intercept : bool, default=True
         Whether to fit an intercept.
     class_weight : dict, "balanced" or None, default=None
-        Factors for the weights of the classes, over all domains together, as in
-        scikit-learn.
+        Factors for the classes, as in scikit-learn, over all domains together.
     handle_unknown : {"error", "shared"}, default="error"
-        What to do with a domain in prediction that was not in `fit`: raise, or use
-        the shared centre.
+        For domains in prediction that `fit` did not see: raise, or use the centre.
     solver : {"auto", "newton-cholesky", "lbfgs", "newton-cg"}, default="auto"
         How to minimise. "auto" chooses by the numbers of rows, features, domains,
         classes and stored entries.
@@ -123,13 +121,11 @@ class TiedLogisticRegression(ClassifierMixin, TiedLinearModel):
     max_iter : int, default=1000
         Steps of the solver at most.
     warm_start : bool, default=False
-        Whether to start from the previous fit where classes, domains and features
-        are the same.
+        Whether to start from a previous fit of the same classes, domains and features.
     verbose : int, default=0
         Print objective and gap of every iteration if positive.
     n_jobs : int or None, default=None
-        Threads over blocks of rows; None uses as many as BLAS may, -1 all cores. The
-        result is the same to the last bit.
+        Threads; None uses as many as BLAS may, -1 all cores. No bit depends on it.
 
     Attributes
     ----------
@@ -144,8 +140,7 @@ class TiedLogisticRegression(ClassifierMixin, TiedLinearModel):
     domains_ : ndarray of shape (n_domains,)
         Sorted labels of the domains. Only with domains.
     domain_coef_ : ndarray of shape (n_domains, 1 or n_classes, n_coefs)
-        Coefficients of each domain; one stored row where ``tie=inf``. Only with
-        domains.
+        Coefficients of each domain; stored once where ``tie=inf``. Only with domains.
     domain_intercept_ : ndarray of shape (n_domains, 1 or n_classes)
         Intercepts of each domain. Only with domains.
     tie_gap_ : float
@@ -158,17 +153,14 @@ class TiedLogisticRegression(ClassifierMixin, TiedLinearModel):
     n_stored_parameters_ : int
         Distinct numbers that the fitted model consists of.
     n_features_in_ : int
-        Columns of X seen in `fit`, the domain column included.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of these columns, where X had string names.
-    coef_feature_names_ : ndarray of shape (n_coefs,)
-        Names of the columns of ``coef_``, where X had string names.
+        Columns of X in `fit`, the domain column included.
+    feature_names_in_, coef_feature_names_ : ndarray of shape (...,)
+        Names of these columns and of those of ``coef_``, where X had string names.
 
     Raises
     ------
     ValueError
-        For input that cannot be fitted: the text names the value, what was expected
-        and the remedy. A failed `fit` leaves a fitted model as it was.
+        For input that cannot be fitted. A failed `fit` leaves a fitted model as it was.
 
     See Also
     --------
@@ -178,20 +170,16 @@ class TiedLogisticRegression(ClassifierMixin, TiedLinearModel):
 
     Notes
     -----
-    Domains may differ in size by any factor and miss classes: with a positive tie of
-    coefficients and intercept, a finite C and all classes among the rows of all
-    domains, the minimum is finite and unique.
+    Domains may differ in size by any factor and miss classes: with positive ties, a
+    finite C and all classes among the rows, the minimum is finite and unique.
 
     With a fixed pair and decay towards zero the coefficients are pulled to
     ``w_A tie / (tie + 1/C)`` by both together. Coefficients are compared on the scale
     they were trained on: a scaler before this model must be the one before the pair.
 
     Dense and CSR input is not copied; CSC is converted, a data frame costs one
-    numeric copy. Internally strengths appear as ``(1 + tie)^(-1/2)`` and
-    ``tie / (1 + tie)``, so that no strength makes a fit ill-conditioned.
-
-    In a pipeline or search, prefer the column: scikit-learn passes ``sample_domain``
-    to few places (see the page "Domains in pipelines").
+    numeric copy. In a pipeline or search, prefer the column: scikit-learn passes
+    ``sample_domain`` to few places (see the page "Domains in pipelines").
 
     References
     ----------
