@@ -1,8 +1,9 @@
 """The rows of a data set, grouped by domain and visited block by block.
 
 `Design` never copies X: rows that are not already in order are gathered one
-cache-sized block at a time, a column that is no feature gets the coefficient zero,
-and sparse rows are made dense only inside a block, where a Hessian needs it.
+cache-sized block at a time (only small data are kept so), a column that is no
+feature gets the coefficient zero, and sparse rows are made dense only inside a block,
+where a Hessian needs it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from sktie._typing import FloatArray, IntArray, Matrix
 
 #: A block and what is made of it should stay in a core's own cache.
 BLOCK_BYTES = 1 << 20
+#: Data up to this size are gathered once and kept; larger ones in every pass.
+KEPT_BYTES = 1 << 24
 #: Lanes are what threads take up. Their number must not depend on the machine.
 MAX_LANES = 8
 #: Entries below which a lane of a pass costs more than it saves, and multiplications
@@ -84,6 +87,7 @@ class Design:
         self.n_domains = len(bounds) - 1
         self.n_features = X.shape[1] - (skip is not None)
         self.n_coefs = self.n_features + fit_intercept
+        self._kept: dict[tuple[int, int], Matrix] = {}
 
     def rows_per_block(self, row_bytes: float) -> int:
         return max(128, min(int(BLOCK_BYTES / row_bytes), 1 << 14))
@@ -146,12 +150,22 @@ class Design:
     def rows(self, block: Block) -> Matrix:
         """Return the rows of a block, all columns of X: a view where one is enough."""
         if self.order is not None:
-            return self.X[self.order[block.start : block.stop]]
+            return self._gathered(block, self.order)
         if not self.is_sparse:
             return self.X[block.start : block.stop]
         if block.start == 0 and block.stop == self.X.shape[0]:
             return self.X
         return self._sparse_view(block.start, block.stop)
+
+    def _gathered(self, block: Block, order: IntArray) -> Matrix:
+        """Return the rows of a block in order; those of small data are kept."""
+        key = block.start, block.stop
+        rows = self._kept.get(key)
+        if rows is None:
+            rows = self.X[order[block.start : block.stop]]
+            if self.entries * self.dtype.itemsize <= KEPT_BYTES:
+                self._kept[key] = rows
+        return rows
 
     def _sparse_view(self, start: int, stop: int) -> Matrix:
         # Slicing a CSR container copies its entries; this shares them.

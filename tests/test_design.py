@@ -152,6 +152,16 @@ def test_lanes_do_not_depend_on_the_machine(monkeypatch):
     assert seen[0] == seen[1]
 
 
+@containers
+def test_gathered_blocks_of_small_data_are_kept(container, monkeypatch):
+    design = make(*data(shuffled=True), container)
+    block = blocks(design)[0]
+    assert design.rows(block) is design.rows(block)
+    monkeypatch.setattr(_design, "KEPT_BYTES", 100)
+    large = make(*data(shuffled=True), container)
+    assert large.rows(block) is not large.rows(block)
+
+
 # Rows and their products
 
 
