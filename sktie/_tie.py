@@ -287,7 +287,9 @@ class TiedCoordinates:
 
     def centre(self, members: FloatArray) -> FloatArray:
         """Return the part of the members that the deviations can hold."""
-        return members - members.mean(axis=0) if self.free_hub else members
+        if not self.free_hub:
+            return members
+        return np.asarray(members - members.sum(axis=0) / len(members))
 
     def split(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return the hub (n_outputs, n_coefs) and the deviations U."""

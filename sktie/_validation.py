@@ -20,11 +20,12 @@ from sktie._typing import Array, FloatArray, IntArray, Matrix
 
 def check_parameters(estimator: Any, remedies: dict[str, str]) -> None:
     """Check constructor parameters; add the remedy to scikit-learn's message."""
+    constraints = estimator._parameter_constraints
+    # get_params would inspect the signature, which takes longer than a small fit.
+    parameters = {name: getattr(estimator, name) for name in constraints}
     try:
         validate_parameter_constraints(
-            estimator._parameter_constraints,
-            estimator.get_params(deep=False),
-            caller_name=type(estimator).__name__,
+            constraints, parameters, caller_name=type(estimator).__name__
         )
     except InvalidParameterError as error:
         for name, remedy in remedies.items():
