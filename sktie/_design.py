@@ -198,6 +198,11 @@ class Design:
         slopes = coefs[..., : self.n_features].astype(self.dtype, copy=False)
         if self.skip is not None:
             slopes = np.insert(slopes, self.skip, 0.0, axis=-1)
+        if self.is_sparse and slopes.shape[-2] > 1:
+            # Products with sparse rows read the transpose, and copy it otherwise.
+            slopes = np.swapaxes(
+                np.ascontiguousarray(np.swapaxes(slopes, -1, -2)), -1, -2
+            )
         if not self.fit_intercept:
             return slopes, None
         return slopes, coefs[..., -1].astype(self.dtype, copy=False)

@@ -177,7 +177,9 @@ class TiedProblem:
         first = blocks[0].segments[0].domain
         n_domains = blocks[-1].segments[-1].domain + 1 - first
         n_outputs = self.loss.n_outputs
-        slopes = np.zeros((n_domains, n_outputs, self.design.X.shape[1]))
+        # Laid out as products with the transposed rows come.
+        slopes = np.zeros((n_domains, self.design.X.shape[1], n_outputs))
+        slopes = np.swapaxes(slopes, 1, 2)
         if not self.design.fit_intercept:
             return first, slopes, None
         return first, slopes, np.zeros((n_domains, n_outputs))

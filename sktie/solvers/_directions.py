@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Protocol, TypeAlias, final
 
 import numpy as np
+from scipy.linalg.blas import daxpy
 
 from sktie._linalg import EPS, OVERFLOW, TINY
 from sktie._problem import HessianProduct, Problem
@@ -52,15 +53,17 @@ class QuasiNewton:
         self, theta: FloatArray, value: float, gradient: FloatArray
     ) -> FloatArray:
         self._remember(theta, gradient)
+        # axpy, in place: on long vectors temporaries would cost more than the sums.
         step = -gradient
         shares = []
         for s, y, curvature in reversed(self._pairs):
-            share = float(s @ step) / curvature
-            step = step - share * y
-            shares.append(share)
-        step = self._gain * self.model(step)
+            shares.append(float(s @ step) / curvature)
+            step = daxpy(y, step, a=-shares[-1])
+        step = self.model(step)
+        if self._rescale:
+            step *= self._gain
         for (s, y, curvature), share in zip(self._pairs, reversed(shares), strict=True):
-            step += (share - float(y @ step) / curvature) * s
+            step = daxpy(s, step, a=share - float(y @ step) / curvature)
         return step
 
     def forget_position(self) -> None:
