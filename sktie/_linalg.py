@@ -57,7 +57,7 @@ class BlockArrow:
     Parameters
     ----------
     hessians : array of shape (n_members, n, n)
-        ``H_t``, everything that acts on one member alone included. Overwritten.
+        ``H_t``, everything that acts on one member alone included.
     scale, weight : array of shape (n,)
         The coordinates of the tie, both in [0, 2]: its strength is
         ``D = weight / scale^2``.

@@ -138,12 +138,26 @@ class TiedProblem:
         value += 0.5 * float(np.sum(self.member_decay * np.square(members)))
         value += 0.5 * float(np.sum(self.mean_decay * np.square(hub)))
         value += coordinates.penalty(deviations)
+        return value, self._with_penalties(gradient, members, hub, deviations)
+
+    def _with_penalties(
+        self,
+        gradient: FloatArray,
+        members: FloatArray,
+        hub: FloatArray,
+        deviations: FloatArray,
+    ) -> FloatArray:
+        """Return the flat gradient, of the loss in the members and of the penalties.
+
+        The penalties are quadratic: the same maps a direction to its Hessian product.
+        """
+        coordinates = self.coordinates
         gradient += self.member_decay * members
         flat = coordinates.pull_back(gradient)
         flat += coordinates.tie_gradient(deviations)
         if self.shared_decay:
             flat += coordinates.join(self.mean_decay * hub, np.zeros_like(deviations))
-        return value, flat
+        return flat
 
     def _loss_value_gradient(self, members: FloatArray) -> tuple[float, FloatArray]:
         design = self.design
@@ -271,14 +285,7 @@ class TiedProblem:
                 return first, into, offsets
 
             image = self._gather(self.workers.map(lane, lanes))
-            image += self.member_decay * members
-            flat = coordinates.pull_back(image)
-            flat += coordinates.tie_gradient(deviations)
-            if self.shared_decay:
-                flat += coordinates.join(
-                    self.mean_decay * hub, np.zeros_like(deviations)
-                )
-            return flat
+            return self._with_penalties(image, members, hub, deviations)
 
         return product
 
