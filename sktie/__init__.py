@@ -4,9 +4,40 @@ One dial, ``tie``, from 0 (separate parameters) through finite strengths (parame
 close to one another) to infinity (one shared parameter).
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from sktie._tie import tying_penalty
 from sktie.linear_model import TiedLogisticRegression
 
+if TYPE_CHECKING:
+    from sktie.neural_network import TiedMLPClassifier
+    from sktie.priors import AutoencoderPrior, KMeansPrior
+
 __version__ = "0.1.0"
 
-__all__ = ["TiedLogisticRegression", "__version__", "tying_penalty"]
+__all__ = [
+    "AutoencoderPrior",
+    "KMeansPrior",
+    "TiedLogisticRegression",
+    "TiedMLPClassifier",
+    "__version__",
+    "tying_penalty",
+]
+
+#: Imported when first asked for: a linear model needs no clustering and no networks.
+_LATER = {
+    "AutoencoderPrior": "sktie.priors",
+    "KMeansPrior": "sktie.priors",
+    "TiedMLPClassifier": "sktie.neural_network",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        return getattr(import_module(_LATER[name]), name)
+    raise AttributeError(f"module 'sktie' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

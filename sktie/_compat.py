@@ -37,12 +37,20 @@ __all__ = [
     "Interval",
     "InvalidParameterError",
     "StrOptions",
+    "adam_optimizer",
     "check_sample_weight",
     "fit_callbacks",
     "n_samples_of",
     "validate_parameter_constraints",
     "with_callbacks",
 ]
+
+
+def adam_optimizer(parameters: list[Any], learning_rate: float) -> Any:
+    """Return scikit-learn's Adam; imported here, as linear models do without it."""
+    from sklearn.neural_network._stochastic_optimizers import AdamOptimizer
+
+    return AdamOptimizer(parameters, learning_rate)
 
 
 def check_sample_weight(sample_weight: Any, X: Any) -> Any:

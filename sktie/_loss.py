@@ -14,6 +14,7 @@ from typing import Any, final
 
 import numpy as np
 from scipy.linalg import helmert
+from scipy.special import expit, log_expit, log_softmax, logsumexp, softmax
 
 from sktie._typing import Array, FloatArray, IntArray
 
@@ -205,6 +206,79 @@ class Multinomial(Loss):
         return np.asarray(self._basis.T @ rows)
 
 
+@final
+class SoftMultinomial(Loss):
+    """Cross entropy to class probabilities q: logsumexp(Q raw) - q'Q raw.
+
+    The targets are arrays (n, K) of probabilities; all but the value and its gradient
+    is as in `Multinomial`.
+    """
+
+    def __init__(self, n_classes: int) -> None:
+        self.n_classes = n_classes
+        self.n_outputs = n_classes - 1
+        self._basis = helmert(n_classes).T.copy()
+        self._hard = Multinomial(n_classes)
+
+    def encode(self, y_index: Array, dtype: Any) -> Array:
+        return np.eye(self.n_classes, dtype=dtype)[y_index]
+
+    def class_index(self, y: Array) -> IntArray:
+        return np.asarray(y.argmax(axis=1))
+
+    def value_gradient(
+        self, y: Array, raw: FloatArray, weight: FloatArray | None
+    ) -> tuple[float, FloatArray]:
+        basis = self._basis.astype(raw.dtype, copy=False)
+        scores = raw @ basis.T
+        log_mass = logsumexp(scores, axis=1, keepdims=True)
+        scores -= log_mass
+        loss = -np.einsum("ik,ik->i", y, scores)
+        residual = np.exp(scores)
+        residual -= y
+        if weight is not None:
+            loss *= weight
+            residual *= weight[:, np.newaxis]
+        return float(loss.sum(dtype=np.float64)), residual @ basis
+
+    def curvature(self, raw: FloatArray, weight: FloatArray | None) -> FloatArray:
+        return self._hard.curvature(raw, weight)
+
+    def hessian_block(self, curvature: FloatArray, k: int, j: int) -> FloatArray:
+        return self._hard.hessian_block(curvature, k, j)
+
+    def hessian_product(
+        self, curvature: FloatArray, direction: FloatArray
+    ) -> FloatArray:
+        return self._hard.hessian_product(curvature, direction)
+
+    def expand(self, outputs: FloatArray) -> FloatArray:
+        return self._hard.expand(outputs)
+
+    def reduce(self, rows: FloatArray) -> FloatArray:
+        return self._hard.reduce(rows)
+
+
 def classification_loss(n_classes: int) -> Loss:
     """Return the log-loss of ``n_classes`` classes."""
     return Binomial() if n_classes == 2 else Multinomial(n_classes)
+
+
+def probability(raw: FloatArray) -> FloatArray:
+    """Return class probabilities from raw predictions (n, 1) or (n, n_classes)."""
+    if raw.shape[1] == 1:
+        return np.hstack([expit(-raw), expit(raw)])
+    return np.asarray(softmax(raw, axis=1))
+
+
+def log_probability(raw: FloatArray) -> FloatArray:
+    """Return the logarithm of `probability`, accurate where that is 0 or 1."""
+    if raw.shape[1] == 1:
+        return np.hstack([log_expit(-raw), log_expit(raw)])
+    return np.asarray(log_softmax(raw, axis=1))
+
+
+def most_probable(raw: FloatArray) -> IntArray:
+    """Return the index of the most probable class of each row."""
+    index = raw[:, 0] > 0 if raw.shape[1] == 1 else raw.argmax(axis=1)
+    return np.asarray(index.astype(np.intp))

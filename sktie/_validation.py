@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
 from sklearn.utils import check_array
-from sklearn.utils.multiclass import check_classification_targets
 
 from sktie._compat import (
     InvalidParameterError,
-    check_sample_weight,
     validate_parameter_constraints,
 )
-from sktie._typing import Array, FloatArray, IntArray, Matrix
+from sktie._typing import Array, FloatArray, IntArray
 
 
 def check_parameters(estimator: Any, remedies: dict[str, str]) -> None:
@@ -31,6 +31,24 @@ def check_parameters(estimator: Any, remedies: dict[str, str]) -> None:
         for name, remedy in remedies.items():
             if f"The {name!r} parameter" in str(error):
                 raise InvalidParameterError(f"{error} {remedy}") from None
+        raise
+
+
+@contextmanager
+def unchanged_on_error(estimator: Any) -> Iterator[None]:
+    """Give an estimator its fitted state back when a new fit fails."""
+    before = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        # scikit-learn keeps the state of running callbacks here, and tidies it up.
+        running = {
+            name: value
+            for name, value in vars(estimator).items()
+            if name.startswith(("_callback", "_skl"))
+        }
+        vars(estimator).clear()
+        vars(estimator).update(before | running)
         raise
 
 
@@ -251,123 +269,3 @@ def _missing(source: str, count: int) -> str:
         f"{source} has {count} missing labels; every row needs the domain it belongs "
         "to. Drop these rows, or give them a label of their own, such as 'unknown'."
     )
-
-
-def check_weight(sample_weight: Any, X: Matrix) -> FloatArray | None:
-    """Return the weights, or None; some row must weigh something."""
-    if sample_weight is None:
-        return None
-    given = np.asarray(sample_weight)
-    if given.dtype.kind in "biuf" and given.size and not given.any():
-        raise ValueError(
-            "All sample weights are zero; expected at least one positive weight. "
-            "Leave sample_weight out to weigh all rows alike."
-        )
-    weight: FloatArray = check_sample_weight(sample_weight, X)
-    return weight
-
-
-def encode_classes(y: Array, weight: FloatArray | None) -> tuple[Array, IntArray]:
-    """Return the classes of rows that weigh something, and each row's index.
-
-    Rows of weight zero may have a class that no other row has; they get index 0.
-    """
-    if y.dtype.kind not in "biuUS":
-        check_classification_targets(y)
-    classes = _distinct(y if weight is None else y[weight > 0])
-    if len(classes) < 2:
-        rows = "y" if weight is None else "y, where sample_weight is positive,"
-        raise ValueError(
-            f"{rows} holds one class, {classes.tolist()[0]!r}; a classifier needs at "
-            "least two classes. Add rows of another class."
-        )
-    index: IntArray
-    if len(classes) == 2:
-        # A comparison, not a search: one byte a row instead of eight.
-        index = (y == classes[1]).astype(np.int8)
-    else:
-        index = np.searchsorted(classes, y)
-        index[index == len(classes)] = 0
-    return classes, index
-
-
-def _distinct(y: Array) -> Array:
-    """Return the sorted distinct values, without a sort where few integers occur."""
-    if y.dtype.kind in "iu" and len(y):
-        low, high = int(y.min()), int(y.max())
-        if high - low < 256:
-            offsets = y.astype(np.int64, copy=False) - low
-            return (np.flatnonzero(np.bincount(offsets)) + low).astype(y.dtype)
-    return np.unique(y)
-
-
-def class_weights(
-    class_weight: Any, classes: Array, index: IntArray, weight: FloatArray | None
-) -> FloatArray | None:
-    """Return a factor for each class, or None where all are 1.
-
-    ``"balanced"`` is ``sum of weights / (n_classes * weight of the class)``.
-    """
-    if class_weight is None:
-        return None
-    if isinstance(class_weight, str):
-        mass = np.bincount(index, weights=weight, minlength=len(classes))
-        return np.asarray(mass.sum() / (len(classes) * mass))
-    known = classes.tolist()
-    unknown = [label for label in class_weight if label not in known]
-    if unknown and not set(known) <= set(class_weight):
-        raise ValueError(
-            f"class_weight has the labels {unknown}, which y does not hold, and lacks "
-            f"some of its classes {known}. Use these as keys."
-        )
-    factors = [float(class_weight.get(label, 1.0)) for label in known]
-    if not all(np.isfinite(factor) and factor > 0 for factor in factors):
-        raise ValueError(
-            f"class_weight={class_weight!r} holds weights that are not positive and "
-            "finite. To leave a class out, drop its rows."
-        )
-    return np.array(factors)
-
-
-def check_domain_classes(
-    domains: Domains,
-    y_index: IntArray,
-    classes: Array,
-    weight: FloatArray | None,
-    alone: str | None,
-) -> None:
-    """Check that every domain weighs something, and that it can be fitted.
-
-    Parameters
-    ----------
-    domains, y_index, weight : Domains, array, array or None
-        The domain, class and weight of each row.
-    classes : array of shape (n_classes,)
-        Class labels.
-    alone : str or None
-        The parameters by which domains are fitted alone, for the message; None where
-        they are not, so that they may miss classes.
-    """
-    n_classes = len(classes)
-    cell = domains.index.astype(np.intp) * n_classes + y_index
-    n_cells = len(domains.labels) * n_classes
-    mass = np.bincount(cell, weights=weight, minlength=n_cells).reshape(-1, n_classes)
-    empty = domains.labels[mass.sum(axis=1) == 0].tolist()
-    if empty:
-        raise ValueError(
-            f"The domains {empty} have weight zero; expected some row of positive "
-            "weight in every domain. Drop the rows of these domains."
-        )
-    lacking = (mass == 0).any(axis=1)
-    if alone is not None and lacking.any():
-        which = {
-            label: classes[row > 0].tolist()
-            for label, row in zip(
-                domains.labels[lacking].tolist(), mass[lacking], strict=True
-            )
-        }
-        raise ValueError(
-            f"{alone} fits domains alone, but these hold only some of the classes "
-            f"{classes.tolist()}: {which}. Use a positive tie and a positive "
-            "tie_intercept, or drop these domains."
-        )

@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 
 from sktie import TiedLogisticRegression
-from sktie.linear_model._pair import Prior
+from sktie._prior import Prior
 
 P = 4
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import numpy as np
@@ -30,24 +28,6 @@ REMEDIES = {
     "pair": "Use None, a column of X, FrozenEstimator(fitted_classifier), or "
     "(coef, intercept).",
 }
-
-
-@contextmanager
-def unchanged_on_error(estimator: Any) -> Iterator[None]:
-    """Give an estimator its fitted state back when a new fit fails."""
-    before = dict(vars(estimator))
-    try:
-        yield
-    except BaseException:
-        # scikit-learn keeps the state of running callbacks here, and tidies it up.
-        running = {
-            name: value
-            for name, value in vars(estimator).items()
-            if name.startswith(("_callback", "_skl"))
-        }
-        vars(estimator).clear()
-        vars(estimator).update(before | running)
-        raise
 
 
 class TiedLinearModel(CallbackSupportMixin, BaseEstimator):

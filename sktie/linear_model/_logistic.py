@@ -7,12 +7,7 @@ from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.special import expit, log_expit, log_softmax, softmax
-from sklearn.base import ClassifierMixin
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import accuracy_score
 from sklearn.utils import check_X_y
-from sklearn.utils.validation import check_is_fitted
 
 from sktie._compat import (
     HasMethods,
@@ -22,35 +17,37 @@ from sktie._compat import (
     with_callbacks,
 )
 from sktie._design import Design, group_rows
+from sktie._labels import (
+    Sample,
+    append_unlabeled,
+    check_domain_classes,
+    encode_sample,
+)
 from sktie._loss import Loss, classification_loss
 from sktie._parallel import Workers, workers
+from sktie._prior import check_unlabeled
 from sktie._problem import TiedProblem
 from sktie._tie import Tie, TiedCoordinates, ToFixed, ToMean
-from sktie._typing import Array, FloatArray, IntArray, Matrix
-from sktie._validation import (
-    check_domain_classes,
-    check_parameters,
-    check_weight,
-    class_weights,
-    encode_classes,
-    encode_domains,
-)
-from sktie.linear_model._base import REMEDIES, TiedLinearModel, unchanged_on_error
+from sktie._typing import FloatArray, IntArray, Matrix
+from sktie._validation import check_parameters, unchanged_on_error
+from sktie.linear_model._base import REMEDIES
+from sktie.linear_model._classifier import TiedLinearClassifier
 from sktie.linear_model._pair import resolve_anchor
 from sktie.solvers import SOLVERS
 
 
 @dataclass(frozen=True)
 class _Rows:
-    """Validated training rows, and their encoded targets in the design's order."""
+    """Training rows with a label, in the design's order; and all rows, as given."""
 
     X: Matrix
     y_index: IntArray
     weight: FloatArray | None
     design: Design
+    everything: Sample
 
 
-class TiedLogisticRegression(ClassifierMixin, TiedLinearModel):
+class TiedLogisticRegression(TiedLinearClassifier):
     r"""Logistic regression whose coefficients are tied, from separate to shared.
 
     Minimises the sum of log-losses, weight decay, and a tie of strength ``tie``::
@@ -90,7 +87,8 @@ class TiedLogisticRegression(ClassifierMixin, TiedLinearModel):
         - ``(coef, intercept)``: arrays with the shapes of ``coef_`` and
           ``intercept_``, for the sorted classes. Two rows for two classes are
           reduced to their difference, rows of more are centred over the classes.
-        - an unfitted estimator with the prior interface: cloned and fitted in `fit`.
+        - a prior, such as `KMeansPrior`: cloned and fitted in `fit`, on all rows,
+          with a label or without; or ``FrozenEstimator(prior)``, used as it is.
     tie : float, default=1.0
         Strength of the tie in [0, inf], on the scale of ``1/C``.
     C : float, default=1.0
@@ -109,6 +107,9 @@ class TiedLogisticRegression(ClassifierMixin, TiedLinearModel):
         Whether to fit an intercept.
     class_weight : dict, "balanced" or None, default=None
         Factors for the classes, as in scikit-learn, over all domains together.
+    unlabeled : int, str or None, default=None
+        The label in y of rows that have none, such as -1. Only a prior as ``pair``
+        learns from these rows. None: every label is a class.
     handle_unknown : {"error", "shared"}, default="error"
         For domains in prediction that `fit` did not see: raise, or use the centre.
     solver : {"auto", "newton-cholesky", "lbfgs", "newton-cg"}, default="auto"
@@ -152,6 +153,8 @@ class TiedLogisticRegression(ClassifierMixin, TiedLinearModel):
         Iterations of the solver.
     n_stored_parameters_ : int
         Distinct numbers that the fitted model consists of.
+    prior_ : estimator
+        The fitted prior. Only with a prior as ``pair``.
     n_features_in_ : int
         Columns of X in `fit`, the domain column included.
     feature_names_in_, coef_feature_names_ : ndarray of shape (...,)
@@ -208,10 +211,6 @@ class TiedLogisticRegression(ClassifierMixin, TiedLinearModel):
     inf 0.00 0.87
     """
 
-    __metadata_request__predict_proba: ClassVar = {"sample_domain": True}
-    __metadata_request__predict_log_proba: ClassVar = {"sample_domain": True}
-    __metadata_request__decision_function: ClassVar = {"sample_domain": True}
-
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "pair": [None, str, Integral, tuple, HasMethods("fit")],
         "tie": [Interval(Real, 0, None, closed="both")],
@@ -220,6 +219,7 @@ class TiedLogisticRegression(ClassifierMixin, TiedLinearModel):
         "tie_intercept": ["boolean", Interval(Real, 0, None, closed="both")],
         "fit_intercept": ["boolean"],
         "class_weight": [None, dict, StrOptions({"balanced"})],
+        "unlabeled": [None, Integral, str],
         "handle_unknown": [StrOptions({"error", "shared"})],
         "solver": [StrOptions({"auto", *SOLVERS})],
         "tol": [Interval(Real, 0, None, closed="left")],
@@ -239,6 +239,7 @@ class TiedLogisticRegression(ClassifierMixin, TiedLinearModel):
         tie_intercept: bool | float = True,
         fit_intercept: bool = True,
         class_weight: Any = None,
+        unlabeled: Any = None,
         handle_unknown: str = "error",
         solver: str = "auto",
         tol: float = 1e-8,
@@ -254,6 +255,7 @@ class TiedLogisticRegression(ClassifierMixin, TiedLinearModel):
         self.tie_intercept = tie_intercept
         self.fit_intercept = fit_intercept
         self.class_weight = class_weight
+        self.unlabeled = unlabeled
         self.handle_unknown = handle_unknown
         self.solver = solver
         self.tol = tol
@@ -262,14 +264,15 @@ class TiedLogisticRegression(ClassifierMixin, TiedLinearModel):
         self.verbose = verbose
         self.n_jobs = n_jobs
 
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        return tags
-
     @with_callbacks  # type: ignore[untyped-decorator]
     def fit(
-        self, X: Any, y: Any, sample_weight: Any = None, *, sample_domain: Any = None
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        sample_domain: Any = None,
+        X_unlabeled: Any = None,
     ) -> TiedLogisticRegression:
         """Fit the model.
 
@@ -284,6 +287,11 @@ class TiedLogisticRegression(ClassifierMixin, TiedLinearModel):
             domain needs some row of positive weight.
         sample_domain : array-like of shape (n_samples,), default=None
             Domain of each row: the other way to name domains, for ``pair=None``.
+        X_unlabeled : {array-like, sparse matrix} of shape (n_unlabeled, n_features), \
+                default=None
+            More rows without labels, each of weight 1, for a prior as ``pair``. Steps
+            of a pipeline before this model do not transform them; ``unlabeled`` serves
+            there.
 
         Returns
         -------
@@ -293,7 +301,7 @@ class TiedLogisticRegression(ClassifierMixin, TiedLinearModel):
         check_parameters(self, REMEDIES)
         with unchanged_on_error(self):
             previous = self._coefficients() if self.warm_start else None
-            rows = self._read(X, y, sample_weight, sample_domain)
+            rows = self._read(X, y, sample_weight, sample_domain, X_unlabeled)
             with (
                 workers(self.n_jobs, rows.design.n_lanes) as crew,
                 fit_callbacks(self, X, y, self.max_iter) as callback,
@@ -304,20 +312,23 @@ class TiedLogisticRegression(ClassifierMixin, TiedLinearModel):
             self._store(problem, result)
         return self
 
-    def _read(self, X: Any, y: Any, sample_weight: Any, sample_domain: Any) -> _Rows:
+    def _read(
+        self, X: Any, y: Any, sample_weight: Any, sample_domain: Any, X_unlabeled: Any
+    ) -> _Rows:
         """Validate and encode the training rows."""
         X, skip, domains = self._columns(X, sample_domain, reset=True)
         X, y = check_X_y(
             X, y, accept_sparse="csr", dtype=[np.float64, np.float32], estimator=self
         )
-        weight = check_weight(sample_weight, X)
-        self.classes_, y_index = encode_classes(y, weight)
-        factors = class_weights(self.class_weight, self.classes_, y_index, weight)
-        if factors is not None:
-            share = factors[y_index].astype(X.dtype)
-            weight = share if weight is None else weight * share
+        check_unlabeled(self.pair, self.unlabeled, X_unlabeled, y)
+        self.classes_, everything = encode_sample(
+            X, y, sample_weight, self.class_weight, self.unlabeled
+        )
+        sample = everything.labelled()
+        everything = append_unlabeled(self, everything, X_unlabeled)
+        X, y_index, weight = sample.X, sample.y_index, sample.weight
         bounds, order = np.array([0, X.shape[0]]), None
-        for name in ("domains_", "_domain_coef", "_domain_intercept"):
+        for name in ("domains_", "_domain_coef", "_domain_intercept", "prior_"):
             self.__dict__.pop(name, None)
         if domains is not None:
             alone = None if self._strengths(1).all() else self._dial()
@@ -330,7 +341,7 @@ class TiedLogisticRegression(ClassifierMixin, TiedLinearModel):
         design = Design(
             X, bounds, order=order, skip=skip, fit_intercept=self.fit_intercept
         )
-        return _Rows(X, y_index, weight, design)
+        return _Rows(X, y_index, weight, design, everything)
 
     def _problem(self, rows: _Rows, crew: Workers) -> TiedProblem:
         """Return the objective as a problem for the solvers."""
@@ -360,141 +371,9 @@ class TiedLogisticRegression(ClassifierMixin, TiedLinearModel):
         if self.pair is None:
             return Tie(ToFixed(np.zeros((loss.n_outputs, n_coefs))), np.zeros(n_coefs))
         names = getattr(self, "coef_feature_names_", None)
-        coef, intercept = resolve_anchor(
-            self.pair, rows.X, rows.y_index, self.classes_, rows.weight, names
+        coef, intercept, prior = resolve_anchor(
+            self.pair, rows.everything, self.classes_, names
         )
+        if prior is not None:
+            self.prior_ = prior
         return Tie(ToFixed(loss.reduce(self._join(coef, intercept))), strengths)
-
-    def decision_function(self, X: Any, *, sample_domain: Any = None) -> FloatArray:
-        """Return the log-odds of the second class, or centred scores of all.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows to predict, with the columns of `fit`.
-        sample_domain : array-like of shape (n_samples,), default=None
-            Domain of each row, for a model fitted with ``sample_domain``.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,) or (n_samples, n_classes)
-            Raw predictions ``x'w_t + b_t``.
-        """
-        raw = self._raw(X, sample_domain)
-        return raw[:, 0] if raw.shape[1] == 1 else raw
-
-    def predict(self, X: Any, *, sample_domain: Any = None) -> Array:
-        """Return the most probable class of each row.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows to predict, with the columns of `fit`.
-        sample_domain : array-like of shape (n_samples,), default=None
-            Domain of each row, for a model fitted with ``sample_domain``.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-            Class labels.
-        """
-        raw = self._raw(X, sample_domain)
-        index = raw[:, 0] > 0 if raw.shape[1] == 1 else raw.argmax(axis=1)
-        return np.asarray(self.classes_[index.astype(np.intp)])
-
-    def predict_proba(self, X: Any, *, sample_domain: Any = None) -> FloatArray:
-        """Return the probability of each class.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows to predict, with the columns of `fit`.
-        sample_domain : array-like of shape (n_samples,), default=None
-            Domain of each row, for a model fitted with ``sample_domain``.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-            Probabilities, in the order of ``classes_``.
-        """
-        raw = self._raw(X, sample_domain)
-        if raw.shape[1] == 1:
-            return np.hstack([expit(-raw), expit(raw)])
-        return np.asarray(softmax(raw, axis=1))
-
-    def predict_log_proba(self, X: Any, *, sample_domain: Any = None) -> FloatArray:
-        """Return the logarithm of the probability of each class.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows to predict, with the columns of `fit`.
-        sample_domain : array-like of shape (n_samples,), default=None
-            Domain of each row, for a model fitted with ``sample_domain``.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-            Log-probabilities, accurate where a probability rounds to 0 or 1.
-        """
-        raw = self._raw(X, sample_domain)
-        if raw.shape[1] == 1:
-            return np.hstack([log_expit(-raw), log_expit(raw)])
-        return np.asarray(log_softmax(raw, axis=1))
-
-    def score(
-        self, X: Any, y: Any, sample_weight: Any = None, *, sample_domain: Any = None
-    ) -> float:
-        """Return the accuracy on the given rows.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows to predict, with the columns of `fit`.
-        y : array-like of shape (n_samples,)
-            True labels.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows.
-        sample_domain : array-like of shape (n_samples,), default=None
-            Domain of each row, for a model fitted with ``sample_domain``.
-
-        Returns
-        -------
-        float
-            Share of the rows that `predict` gets right.
-        """
-        predicted = self.predict(X, sample_domain=sample_domain)
-        return float(accuracy_score(y, predicted, sample_weight=sample_weight))
-
-    def domain_estimator(self, label: Any) -> LogisticRegression:
-        """Return a plain classifier for one domain.
-
-        Parameters
-        ----------
-        label : str or int
-            A label in ``domains_``; with ``handle_unknown="shared"``, any.
-
-        Returns
-        -------
-        LogisticRegression
-            A fitted classifier of scikit-learn with the coefficients of the domain, for
-            rows without the domain column.
-        """
-        check_is_fitted(self)
-        if not hasattr(self, "domains_"):
-            raise ValueError(
-                f"domain_estimator({label!r}): the model was fitted without domains. "
-                "Use the fitted model itself."
-            )
-        index = self._domain_index(encode_domains([label], "label", 1))[0]
-        coef, intercept = self.coef_, self.intercept_
-        if index < len(self.domains_):
-            coef, intercept = self.domain_coef_[index], self.domain_intercept_[index]
-        estimator = LogisticRegression(C=self.C, fit_intercept=self.fit_intercept)
-        estimator.classes_ = self.classes_
-        estimator.coef_, estimator.intercept_ = coef.copy(), intercept.copy()
-        estimator.n_iter_ = np.array([self.n_iter_], dtype=np.int32)
-        estimator.n_features_in_ = self.coef_.shape[1]
-        if hasattr(self, "coef_feature_names_"):
-            estimator.feature_names_in_ = self.coef_feature_names_
-        return estimator

@@ -4,52 +4,17 @@ from __future__ import annotations
 
 import warnings
 from numbers import Integral
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
+from sktie._labels import Sample
+from sktie._prior import find_prior, fitted_prior
 from sktie._typing import Array, FloatArray
-
-
-@runtime_checkable
-class Prior(Protocol):
-    """The prior interface: an estimator that offers a model to be tied to.
-
-    An unfitted prior given as ``pair`` is cloned, and its clone is asked once in each
-    fit; a prior inside a ``FrozenEstimator`` is asked as it is.
-    """
-
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Any:
-        """Learn from the features alone; ``y`` is ignored."""
-
-    def linear_anchor(
-        self, X: Any, y_index: Array, n_classes: int, sample_weight: Any = None
-    ) -> tuple[FloatArray, FloatArray]:
-        """Return ``(coef, intercept)`` of a linear classifier.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            The rows of the fit.
-        y_index : array of shape (n_samples,)
-            Index of each row's class, -1 for rows without a label.
-        n_classes : int
-            Number of classes.
-        sample_weight : array of shape (n_samples,), optional
-            Weights of the rows.
-
-        Returns
-        -------
-        coef : ndarray of shape (1, n_features) or (n_classes, n_features)
-            One row for two classes, log-odds of the second.
-        intercept : ndarray of shape (1,) or (n_classes,)
-            In the same units.
-        """
 
 
 def is_column(pair: Any) -> bool:
@@ -58,46 +23,50 @@ def is_column(pair: Any) -> bool:
 
 
 def resolve_anchor(
-    pair: Any,
-    X: Any,
-    y_index: Array,
-    classes: Array,
-    sample_weight: FloatArray | None,
-    feature_names: Array | None,
-) -> tuple[FloatArray, FloatArray]:
-    """Return the coefficients (rows, p) and intercepts (rows,) to be tied to.
+    pair: Any, sample: Sample, classes: Array, feature_names: Array | None
+) -> tuple[FloatArray, FloatArray, Any]:
+    """Return the coefficients and intercepts to be tied to, and the prior they are of.
 
     Parameters
     ----------
     pair : fitted linear classifier, prior, or (coef, intercept)
         As the user gave it.
-    X, y_index, sample_weight : arrays
-        The rows of the fit, for priors.
+    sample : Sample
+        All rows of the fit, for priors.
     classes : array of shape (n_classes,)
         Classes of the new model, in order.
     feature_names : array of shape (n_features,) or None
         Names of the features of the new model.
+
+    Returns
+    -------
+    coef, intercept : ndarrays of shape (rows, n_features) and (rows,)
+        The anchor.
+    prior : estimator or None
+        The fitted prior, where ``pair`` is one.
     """
-    n_features = X.shape[1]
+    n_features, n_classes = sample.X.shape[1], len(classes)
     if isinstance(pair, tuple):
-        return _from_arrays(pair, n_features, len(classes))
+        return *_from_arrays(pair, n_features, n_classes), None
     if isinstance(pair, (bool, type)):
         raise ValueError(
             f"The 'pair' parameter is {pair!r}; expected None, a column of X, "
             "FrozenEstimator(fitted_classifier), or (coef, intercept). Name the column "
             "of the domains, or leave pair out."
         )
-    frozen = isinstance(pair, FrozenEstimator)
-    source = pair.estimator if frozen else pair
+    if find_prior(pair) is not None:
+        prior = fitted_prior(pair, sample, feature_names)
+        anchor = prior.linear_anchor(
+            sample.X, sample.y_index, n_classes, sample_weight=sample.weight
+        )
+        return *_from_arrays(anchor, n_features, n_classes), prior
+    source = pair.estimator if isinstance(pair, FrozenEstimator) else pair
     names = None
     while isinstance(source, Pipeline):
         names = _names_into_last_step(source)
         source = source[-1]
-    if isinstance(source, Prior):
-        prior = source if frozen else clone(source).fit(X, None, sample_weight)
-        anchor = prior.linear_anchor(X, y_index, len(classes), sample_weight)
-        return _from_arrays(anchor, n_features, len(classes))
-    return _from_classifier(source, names, n_features, feature_names, classes)
+    found = _from_classifier(source, names, n_features, feature_names, classes)
+    return *found, None
 
 
 def _names_into_last_step(pipeline: Pipeline) -> Array | None:

@@ -1,0 +1,245 @@
+"""Targets as indices and weights: classes, class weights, rows without a label."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.utils import check_array
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import validate_data
+
+from sktie._compat import check_sample_weight
+from sktie._typing import Array, FloatArray, IntArray, Matrix
+from sktie._validation import Domains
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Rows, and what is known of their classes.
+
+    Attributes
+    ----------
+    X : ndarray or CSR container of shape (n_samples, n_features)
+        The rows.
+    y_index : ndarray of shape (n_samples,)
+        Index of each row's class, -1 where it has no label.
+    weight : ndarray of shape (n_samples,) or None
+        Weights of the rows, those of their classes included.
+    """
+
+    X: Matrix
+    y_index: IntArray
+    weight: FloatArray | None
+
+    def labelled(self) -> Sample:
+        """Return the rows that have a label: these, without a copy, if all have."""
+        chosen = self.y_index >= 0
+        if chosen.all():
+            return self
+        weight = None if self.weight is None else self.weight[chosen]
+        return Sample(self.X[chosen], self.y_index[chosen], weight)
+
+    def with_rows(self, X: Matrix) -> Sample:
+        """Return these rows and, after them, rows without a label, of weight 1."""
+        if sp.issparse(self.X):
+            everything: Matrix = sp.vstack([self.X, sp.csr_matrix(X)]).tocsr()
+        else:
+            dense = X.toarray() if sp.issparse(X) else X
+            everything = np.vstack([self.X, dense])
+        more = X.shape[0]
+        index = np.concatenate([self.y_index, np.full(more, -1, self.y_index.dtype)])
+        weight = self.weight
+        if weight is not None:
+            weight = np.concatenate([weight, np.ones(more, weight.dtype)])
+        return Sample(everything, index, weight)
+
+
+def encode_sample(
+    X: Matrix, y: Array, sample_weight: Any, class_weight: Any, unlabeled: Any
+) -> tuple[Array, Sample]:
+    """Return the classes, and the rows with their classes as indices.
+
+    Parameters
+    ----------
+    X : ndarray or CSR container of shape (n_samples, n_features)
+        Validated rows.
+    y : array of shape (n_samples,)
+        Class labels.
+    sample_weight, class_weight : array-like or None, dict, "balanced" or None
+        As the user gave them.
+    unlabeled : object or None
+        The label of rows without one; None where every label is a class.
+    """
+    weight = check_weight(sample_weight, X)
+    chosen = slice(None) if unlabeled is None else labelled_rows(y, unlabeled)
+    known_weight = None if weight is None else weight[chosen]
+    classes, known = encode_classes(y[chosen], known_weight)
+    factors = class_weights(class_weight, classes, known, known_weight)
+    index = known
+    if len(known) < len(y):
+        index = np.full(len(y), -1, known.dtype)
+        index[chosen] = known
+    if factors is not None:
+        # The index -1 of rows without a label finds the last factor.
+        share = np.append(factors, 1.0)[index].astype(X.dtype)
+        weight = share if weight is None else weight * share
+    return classes, Sample(X, index, weight)
+
+
+def labelled_rows(y: Array, unlabeled: Any) -> Array:
+    """Return which rows have a label; some must."""
+    text = y.dtype.kind in "US" or (
+        y.dtype.kind == "O" and all(isinstance(label, str) for label in y)
+    )
+    if text != isinstance(unlabeled, str):
+        holds = "strings" if text else "numbers"
+        raise ValueError(
+            f"unlabeled={unlabeled!r} cannot mark rows of y, which holds {holds}; "
+            "expected a label of the same kind. Mark rows without a class by such a "
+            "label in y, and pass it as `unlabeled`."
+        )
+    chosen = np.asarray(y != unlabeled, dtype=bool)
+    if not chosen.any():
+        raise ValueError(
+            f"y holds no labelled row: all {len(y)} are marked by "
+            f"unlabeled={unlabeled!r}. Label at least one row of each class."
+        )
+    return chosen
+
+
+def append_unlabeled(estimator: Any, sample: Sample, X_unlabeled: Any) -> Sample:
+    """Return the sample with the rows of ``X_unlabeled``, checked against `fit`'s X."""
+    if X_unlabeled is None:
+        return sample
+    validate_data(estimator, X_unlabeled, reset=False, skip_check_array=True)
+    X = check_array(
+        X_unlabeled,
+        accept_sparse="csr",
+        dtype=sample.X.dtype,
+        estimator=estimator,
+        input_name="X_unlabeled",
+    )
+    return sample.with_rows(X)
+
+
+def check_weight(sample_weight: Any, X: Matrix) -> FloatArray | None:
+    """Return the weights, or None; some row must weigh something."""
+    if sample_weight is None:
+        return None
+    given = np.asarray(sample_weight)
+    if given.dtype.kind in "biuf" and given.size and not given.any():
+        raise ValueError(
+            "All sample weights are zero; expected at least one positive weight. "
+            "Leave sample_weight out to weigh all rows alike."
+        )
+    weight: FloatArray = check_sample_weight(sample_weight, X)
+    return weight
+
+
+def encode_classes(y: Array, weight: FloatArray | None) -> tuple[Array, IntArray]:
+    """Return the classes of rows that weigh something, and each row's index.
+
+    Rows of weight zero may have a class that no other row has; they get index 0.
+    """
+    if y.dtype.kind not in "biuUS":
+        check_classification_targets(y)
+    classes = _distinct(y if weight is None else y[weight > 0])
+    if len(classes) < 2:
+        rows = "y" if weight is None else "y, where sample_weight is positive,"
+        raise ValueError(
+            f"{rows} holds one class, {classes.tolist()[0]!r}; a classifier needs at "
+            "least two classes. Add rows of another class."
+        )
+    index: IntArray
+    if len(classes) == 2:
+        # A comparison, not a search: one byte a row instead of eight.
+        index = (y == classes[1]).astype(np.int8)
+    else:
+        index = np.searchsorted(classes, y)
+        index[index == len(classes)] = 0
+    return classes, index
+
+
+def _distinct(y: Array) -> Array:
+    """Return the sorted distinct values, without a sort where few integers occur."""
+    if y.dtype.kind in "iu" and len(y):
+        low, high = int(y.min()), int(y.max())
+        if high - low < 256:
+            offsets = y.astype(np.int64, copy=False) - low
+            return (np.flatnonzero(np.bincount(offsets)) + low).astype(y.dtype)
+    return np.unique(y)
+
+
+def class_weights(
+    class_weight: Any, classes: Array, index: IntArray, weight: FloatArray | None
+) -> FloatArray | None:
+    """Return a factor for each class, or None where all are 1.
+
+    ``"balanced"`` is ``sum of weights / (n_classes * weight of the class)``.
+    """
+    if class_weight is None:
+        return None
+    if isinstance(class_weight, str):
+        mass = np.bincount(index, weights=weight, minlength=len(classes))
+        return np.asarray(mass.sum() / (len(classes) * mass))
+    known = classes.tolist()
+    unknown = [label for label in class_weight if label not in known]
+    if unknown and not set(known) <= set(class_weight):
+        raise ValueError(
+            f"class_weight has the labels {unknown}, which y does not hold, and lacks "
+            f"some of its classes {known}. Use these as keys."
+        )
+    factors = [float(class_weight.get(label, 1.0)) for label in known]
+    if not all(np.isfinite(factor) and factor > 0 for factor in factors):
+        raise ValueError(
+            f"class_weight={class_weight!r} holds weights that are not positive and "
+            "finite. To leave a class out, drop its rows."
+        )
+    return np.array(factors)
+
+
+def check_domain_classes(
+    domains: Domains,
+    y_index: IntArray,
+    classes: Array,
+    weight: FloatArray | None,
+    alone: str | None,
+) -> None:
+    """Check that every domain weighs something, and that it can be fitted.
+
+    Parameters
+    ----------
+    domains, y_index, weight : Domains, array, array or None
+        The domain, class and weight of each row.
+    classes : array of shape (n_classes,)
+        Class labels.
+    alone : str or None
+        The parameters by which domains are fitted alone, for the message; None where
+        they are not, so that they may miss classes.
+    """
+    n_classes = len(classes)
+    cell = domains.index.astype(np.intp) * n_classes + y_index
+    n_cells = len(domains.labels) * n_classes
+    mass = np.bincount(cell, weights=weight, minlength=n_cells).reshape(-1, n_classes)
+    empty = domains.labels[mass.sum(axis=1) == 0].tolist()
+    if empty:
+        raise ValueError(
+            f"The domains {empty} have weight zero; expected some row of positive "
+            "weight in every domain. Drop the rows of these domains."
+        )
+    lacking = (mass == 0).any(axis=1)
+    if alone is not None and lacking.any():
+        which = {
+            label: classes[row > 0].tolist()
+            for label, row in zip(
+                domains.labels[lacking].tolist(), mass[lacking], strict=True
+            )
+        }
+        raise ValueError(
+            f"{alone} fits domains alone, but these hold only some of the classes "
+            f"{classes.tolist()}: {which}. Use a positive tie and a positive "
+            "tie_intercept, or drop these domains."
+        )

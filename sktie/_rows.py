@@ -1,0 +1,75 @@
+"""Rows in an order that depends on their values alone, equal ones merged.
+
+What starts from rows drawn at random, or ends in one of several minima, depends on the
+order of the rows. On rows in canonical order it does not; nor does it matter then
+whether a row was given twice or with weight 2.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from sktie._typing import Array, FloatArray, Matrix
+
+#: Numbers in X, or rows of a sparse X, up to which sorting whole rows is cheap beside
+#: fitting a model to them.
+CANONICAL_ENTRIES = 1 << 24
+CANONICAL_SPARSE_ROWS = 1 << 16
+
+
+def drop_zero_weight(
+    X: Matrix, weight: FloatArray | None, y: Array | None = None
+) -> tuple[Matrix, FloatArray, Any]:
+    """Return the rows of positive weight, their weights, and their targets if any."""
+    if weight is None:
+        return X, np.ones(X.shape[0], dtype=X.dtype), y
+    positive = weight > 0
+    if positive.all():
+        return X, weight, y
+    return X[positive], weight[positive], None if y is None else y[positive]
+
+
+def canonical_rows(
+    X: Matrix, weight: FloatArray, y: Array | None = None
+) -> tuple[Matrix, FloatArray, Any]:
+    """Return the distinct rows in the order of their bytes, and their summed weights.
+
+    Rows with different targets ``y`` count as different. Large data are returned as
+    they are.
+    """
+    sparse = sp.issparse(X)
+    size, limit = X.size, CANONICAL_ENTRIES
+    if sparse:
+        size, limit = X.shape[0], CANONICAL_SPARSE_ROWS
+    if size > limit:
+        return X, weight, y
+    keys = _sparse_keys(X) if sparse else _dense_keys(X)
+    _, place = np.unique(keys, return_inverse=True)
+    if y is not None:
+        place = place * (int(y.max()) + 1) + y
+    _, first, place = np.unique(place, return_index=True, return_inverse=True)
+    summed = np.bincount(place, weights=weight).astype(weight.dtype)
+    return X[first], summed, None if y is None else y[first]
+
+
+def _dense_keys(X: Array) -> Array:
+    """Return each row as one item of bytes; adding 0 makes -0 and 0 the same."""
+    values = np.ascontiguousarray(X + 0)
+    row = np.dtype((np.void, values.dtype.itemsize * X.shape[1]))
+    return values.view(row).ravel()
+
+
+def _sparse_keys(X: Matrix) -> Array:
+    """Return each row as one item of bytes: its places and its values."""
+    tidy = X.copy()
+    tidy.sum_duplicates()
+    tidy.eliminate_zeros()
+    indices = tidy.indices.astype(np.int64)
+    keys = np.empty(X.shape[0], dtype=object)
+    for i, (start, stop) in enumerate(pairwise(tidy.indptr.tolist())):
+        keys[i] = indices[start:stop].tobytes() + tidy.data[start:stop].tobytes()
+    return keys

@@ -1,0 +1,156 @@
+"""What all tied linear classifiers predict, and how."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import ClassifierMixin
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score
+from sklearn.utils.validation import check_is_fitted
+
+from sktie._loss import log_probability, most_probable, probability
+from sktie._typing import Array, FloatArray
+from sktie._validation import encode_domains
+from sktie.linear_model._base import TiedLinearModel
+
+
+class TiedLinearClassifier(ClassifierMixin, TiedLinearModel):
+    """Base of the linear classifiers: labels and probabilities from ``x'w_t + b_t``."""
+
+    __metadata_request__predict_proba: ClassVar = {"sample_domain": True}
+    __metadata_request__predict_log_proba: ClassVar = {"sample_domain": True}
+    __metadata_request__decision_function: ClassVar = {"sample_domain": True}
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    def decision_function(self, X: Any, *, sample_domain: Any = None) -> FloatArray:
+        """Return the log-odds of the second class, or centred scores of all.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows to predict, with the columns of `fit`.
+        sample_domain : array-like of shape (n_samples,), default=None
+            Domain of each row, for a model fitted with ``sample_domain``.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_classes)
+            Raw predictions ``x'w_t + b_t``.
+        """
+        raw = self._raw(X, sample_domain)
+        return raw[:, 0] if raw.shape[1] == 1 else raw
+
+    def predict(self, X: Any, *, sample_domain: Any = None) -> Array:
+        """Return the most probable class of each row.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows to predict, with the columns of `fit`.
+        sample_domain : array-like of shape (n_samples,), default=None
+            Domain of each row, for a model fitted with ``sample_domain``.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Class labels.
+        """
+        index = most_probable(self._raw(X, sample_domain))
+        return np.asarray(self.classes_[index])
+
+    def predict_proba(self, X: Any, *, sample_domain: Any = None) -> FloatArray:
+        """Return the probability of each class.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows to predict, with the columns of `fit`.
+        sample_domain : array-like of shape (n_samples,), default=None
+            Domain of each row, for a model fitted with ``sample_domain``.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Probabilities, in the order of ``classes_``.
+        """
+        return probability(self._raw(X, sample_domain))
+
+    def predict_log_proba(self, X: Any, *, sample_domain: Any = None) -> FloatArray:
+        """Return the logarithm of the probability of each class.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows to predict, with the columns of `fit`.
+        sample_domain : array-like of shape (n_samples,), default=None
+            Domain of each row, for a model fitted with ``sample_domain``.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Log-probabilities, accurate where a probability rounds to 0 or 1.
+        """
+        return log_probability(self._raw(X, sample_domain))
+
+    def score(
+        self, X: Any, y: Any, sample_weight: Any = None, *, sample_domain: Any = None
+    ) -> float:
+        """Return the accuracy on the given rows.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows to predict, with the columns of `fit`.
+        y : array-like of shape (n_samples,)
+            True labels.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
+        sample_domain : array-like of shape (n_samples,), default=None
+            Domain of each row, for a model fitted with ``sample_domain``.
+
+        Returns
+        -------
+        float
+            Share of the rows that `predict` gets right.
+        """
+        predicted = self.predict(X, sample_domain=sample_domain)
+        return float(accuracy_score(y, predicted, sample_weight=sample_weight))
+
+    def domain_estimator(self, label: Any) -> LogisticRegression:
+        """Return a plain classifier for one domain.
+
+        Parameters
+        ----------
+        label : str or int
+            A label in ``domains_``; with ``handle_unknown="shared"``, any.
+
+        Returns
+        -------
+        LogisticRegression
+            A fitted classifier of scikit-learn with the coefficients of the domain, for
+            rows without the domain column.
+        """
+        check_is_fitted(self)
+        if not hasattr(self, "domains_"):
+            raise ValueError(
+                f"domain_estimator({label!r}): the model was fitted without domains. "
+                "Use the fitted model itself."
+            )
+        index = self._domain_index(encode_domains([label], "label", 1))[0]
+        coef, intercept = self.coef_, self.intercept_
+        if index < len(self.domains_):
+            coef, intercept = self.domain_coef_[index], self.domain_intercept_[index]
+        estimator = LogisticRegression(C=self.C, fit_intercept=self.fit_intercept)
+        estimator.classes_ = self.classes_
+        estimator.coef_, estimator.intercept_ = coef.copy(), intercept.copy()
+        estimator.n_iter_ = np.array([self.n_iter_], dtype=np.int32)
+        estimator.n_features_in_ = self.coef_.shape[1]
+        if hasattr(self, "coef_feature_names_"):
+            estimator.feature_names_in_ = self.coef_feature_names_
+        return estimator

@@ -1,0 +1,81 @@
+"""Softmax regression on class probabilities, for the anchors of priors."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sktie._design import Design
+from sktie._loss import SoftMultinomial
+from sktie._parallel import workers
+from sktie._problem import TiedProblem
+from sktie._tie import Tie, TiedCoordinates, ToFixed
+from sktie._typing import FloatArray, Matrix
+from sktie.solvers import SOLVERS, choose
+
+
+def softmax_regression(
+    X: Matrix,
+    targets: FloatArray,
+    weight: FloatArray | None,
+    *,
+    C: float,
+    tol: float = 1e-3,
+    max_iter: int = 1000,
+) -> tuple[FloatArray, FloatArray]:
+    """Return the coefficients and intercepts of a softmax regression.
+
+    Minimises ``sum_i s_i sum_k -q_ik log softmax(W x_i + b)_k + 1/(2C) |W|^2``.
+
+    Parameters
+    ----------
+    X : ndarray or CSR container of shape (n_samples, n_features)
+        Validated rows.
+    targets : ndarray of shape (n_samples, n_classes)
+        Probabilities q of the classes; they sum to 1 over the classes.
+    weight : ndarray of shape (n_samples,) or None
+        Weights s of the rows.
+    C : float
+        Inverse strength of the weight decay, finite.
+    tol, max_iter : float, int
+        As in `TiedLogisticRegression`.
+
+    Returns
+    -------
+    coef : ndarray of shape (n_classes, n_features)
+        Coefficients, centred over the classes.
+    intercept : ndarray of shape (n_classes,)
+        Intercepts, centred over the classes.
+    """
+    n_samples, n_classes = targets.shape
+    design = Design(X, np.array([0, n_samples]))
+    loss = SoftMultinomial(n_classes)
+    decay = np.full(design.n_coefs, 1.0 / C)
+    decay[-1] = 0.0
+    free = Tie(
+        ToFixed(np.zeros((loss.n_outputs, design.n_coefs))), np.zeros(design.n_coefs)
+    )
+    shape = (1, loss.n_outputs, design.n_coefs)
+    solver = choose(
+        entries=design.entries,
+        n_rows=n_samples,
+        n_members=1,
+        n_outputs=loss.n_outputs,
+        n_coefs=design.n_coefs,
+    )
+    with workers(None, design.n_lanes) as crew:
+        problem = TiedProblem(
+            design=design,
+            loss=loss,
+            y=targets,
+            weight=weight,
+            coordinates=TiedCoordinates(free, shape),
+            decay=decay,
+            shared_decay=False,
+            workers=crew,
+        )
+        result = SOLVERS[solver](
+            problem, np.zeros(problem.size), tol=tol, max_iter=max_iter, hook=None
+        )
+    hub, deviations = problem.coordinates.split(result.theta)
+    rows = loss.expand(problem.coordinates.members(hub, deviations))[0]
+    return rows[:, :-1].copy(), rows[:, -1].copy()

@@ -1,0 +1,109 @@
+"""Cross-validation of models that learn from rows without labels too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.model_selection import check_cv
+
+from sktie._compat import n_samples_of
+from sktie._labels import labelled_rows
+from sktie._typing import IntArray
+
+
+class LabeledSplit(BaseEstimator):
+    """Split the labelled rows; put those without a label into every training set.
+
+    For ``cv`` of `GridSearchCV` and its relatives, where some rows of y are marked as
+    unlabelled: these are never scored, and folds are stratified by the classes of the
+    others. Any scorer works with it.
+
+    Parameters
+    ----------
+    cv : int, splitter or iterable, default=5
+        How to split the labelled rows: an integer is the number of stratified folds;
+        a splitter, such as ``StratifiedKFold(3, shuffle=True)``, or an iterable of
+        (training, test) positions, counts labelled rows only.
+    unlabeled : int or str, default=-1
+        The label in y of rows that have none: the ``unlabeled`` of the model.
+
+    See Also
+    --------
+    KMeansPrior : Learns from rows without labels.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktie.model_selection import LabeledSplit
+    >>> y = np.array([0, 1, -1, 0, 1, -1])
+    >>> for train, test in LabeledSplit(2).split(y.reshape(-1, 1), y):
+    ...     print(train, test)
+    [2 3 4 5] [0 1]
+    [0 1 2 5] [3 4]
+    """
+
+    def __init__(self, cv: Any = 5, *, unlabeled: Any = -1) -> None:
+        self.cv = cv
+        self.unlabeled = unlabeled
+
+    def split(
+        self, X: Any, y: Any, groups: Any = None
+    ) -> Iterator[tuple[IntArray, IntArray]]:
+        """Yield the positions of training and test rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows; only their number counts.
+        y : array-like of shape (n_samples,)
+            Class labels, and the mark of rows that have none.
+        groups : array-like of shape (n_samples,), default=None
+            Groups of the rows, for splitters of groups.
+
+        Yields
+        ------
+        train : ndarray of shape (n_train,)
+            Sorted positions of all rows without a label and of labelled training rows.
+        test : ndarray of shape (n_test,)
+            Positions of labelled test rows.
+        """
+        y = np.asarray(y)
+        if n_samples_of(X) != len(y):
+            raise ValueError(
+                f"X has {n_samples_of(X)} rows and y {len(y)} labels; expected one "
+                "label, or mark, for each row."
+            )
+        chosen = labelled_rows(y, self.unlabeled)
+        known, rest = np.flatnonzero(chosen), np.flatnonzero(~chosen)
+        if groups is not None:
+            groups = np.asarray(groups)[known]
+        splitter = check_cv(self.cv, y[known], classifier=True)
+        placeholder = np.zeros((len(known), 1))
+        for train, test in splitter.split(placeholder, y[known], groups):
+            yield np.sort(np.concatenate([known[train], rest])), known[test]
+
+    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
+        """Return the number of splits.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), default=None
+            Rows, for splitters that need them.
+        y : array-like of shape (n_samples,), default=None
+            Class labels, for splitters that need them.
+        groups : array-like of shape (n_samples,), default=None
+            Groups of the rows, for splitters that need them.
+
+        Returns
+        -------
+        int
+            How many pairs `split` yields.
+        """
+        if y is not None:
+            chosen = labelled_rows(np.asarray(y), self.unlabeled)
+            X, y = np.zeros((int(chosen.sum()), 1)), np.asarray(y)[chosen]
+            groups = None if groups is None else np.asarray(groups)[chosen]
+        return int(check_cv(self.cv, y, classifier=True).get_n_splits(X, y, groups))

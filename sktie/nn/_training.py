@@ -1,0 +1,185 @@
+"""Training: from an objective and a start to parameters, by a well-kept optimiser.
+
+An objective is ``value_gradient(theta, rows)``: the value and gradient in the flat
+vector theta, estimated from the given rows (None: all of them, exactly).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+import scipy.optimize
+
+from sktie._compat import adam_optimizer
+from sktie._typing import Array, FloatArray, IterationHook
+
+Objective: TypeAlias = Callable[[FloatArray, "Array | None"], tuple[float, FloatArray]]
+#: Called after every iteration with its number, the loss and theta; True ends training.
+AfterStep: TypeAlias = Callable[[int, float, FloatArray], bool]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What training leaves.
+
+    Attributes
+    ----------
+    theta : ndarray of shape (size,)
+        The last parameters.
+    loss_curve : list of float
+        The objective after each iteration, or its mean over the batches of an epoch.
+    converged : bool
+        False where ``max_iter`` ended it.
+    """
+
+    theta: FloatArray
+    loss_curve: list[float]
+    converged: bool
+
+
+@dataclass
+class Plateau:
+    """Notices when a value has not fallen by ``tol`` for ``patience`` iterations."""
+
+    tol: float
+    patience: float
+    best: float = np.inf
+    waited: int = field(default=0, init=False)
+
+    def __call__(self, value: float) -> bool:
+        """Take the next value; return whether it is time to stop."""
+        self.waited = 0 if value < self.best - self.tol else self.waited + 1
+        self.best = min(self.best, value)
+        return self.waited >= self.patience
+
+
+@dataclass
+class EarlyStopping:
+    """Keeps the parameters of the best score, and notices when it rises no more."""
+
+    score: Callable[[FloatArray], float]
+    tol: float
+    patience: float
+    scores: list[float] = field(default_factory=list, init=False)
+    theta: FloatArray = field(default_factory=lambda: np.empty(0), init=False)
+
+    def __post_init__(self) -> None:
+        self._plateau = Plateau(self.tol, self.patience)
+
+    def __call__(self, theta: FloatArray) -> bool:
+        """Score the parameters; return whether it is time to stop."""
+        score = self.score(theta)
+        if not self.scores or score > max(self.scores):
+            self.theta = theta.copy()
+        self.scores.append(score)
+        return self._plateau(-score)
+
+
+def progress(
+    verbose: int,
+    callback: IterationHook | None,
+    stopping: EarlyStopping | None = None,
+) -> AfterStep:
+    """Return what prints each loss, tells callbacks of it, and may end training."""
+
+    def after_step(n_iter: int, loss: float, theta: FloatArray) -> bool:
+        if verbose:
+            print(f"iteration {n_iter:4d}  loss {loss:.8g}")  # noqa: T201
+        if callback is not None:
+            callback(n_iter, loss, np.nan)
+        return stopping is not None and stopping(theta)
+
+    return after_step
+
+
+def glorot_uniform(rng: np.random.RandomState, shape: tuple[int, int]) -> FloatArray:
+    """Return weights drawn evenly within +-sqrt(6 / (inputs + outputs))."""
+    bound = np.sqrt(6.0 / sum(shape))
+    return rng.uniform(-bound, bound, shape)
+
+
+class _Stop(Exception):
+    """Leaves scipy's optimiser."""
+
+
+def lbfgs(
+    objective: Objective,
+    theta: FloatArray,
+    *,
+    tol: float,
+    max_iter: int,
+    after_step: AfterStep,
+    **_: Any,
+) -> Trained:
+    """Minimise by scipy's L-BFGS until the largest entry of the gradient is ``tol``."""
+    curve: list[float] = []
+    last: list[Any] = [np.nan]
+
+    def full(point: FloatArray) -> tuple[float, FloatArray]:
+        last[0], gradient = objective(point, None)
+        return last[0], gradient
+
+    def callback(point: FloatArray) -> None:
+        curve.append(last[0])
+        if after_step(len(curve), last[0], point):
+            last[0] = point.copy()
+            raise _Stop
+
+    try:
+        found = scipy.optimize.minimize(
+            full,
+            theta,
+            jac=True,
+            method="L-BFGS-B",
+            callback=callback,
+            options={
+                "maxiter": max_iter,
+                "maxfun": 20 * max_iter,
+                "gtol": tol,
+                "ftol": 0.0,
+            },
+        )
+    except _Stop:
+        return Trained(last[0], curve, True)
+    # A line search that finds nothing lower has met the rounding of the objective.
+    return Trained(found.x, curve, found.status != 1)
+
+
+def adam(
+    objective: Objective,
+    theta: FloatArray,
+    *,
+    tol: float,
+    max_iter: int,
+    after_step: AfterStep,
+    n_rows: int,
+    batch_size: int,
+    learning_rate: float,
+    patience: float,
+    rng: np.random.RandomState,
+) -> Trained:
+    """Minimise by scikit-learn's Adam, over epochs of shuffled batches.
+
+    Ends when the loss of an epoch has not fallen by ``tol`` for ``patience`` epochs.
+    """
+    theta = theta.copy()
+    optimizer = adam_optimizer([theta], learning_rate)
+    plateau, curve = Plateau(tol, patience), []
+    for epoch in range(1, max_iter + 1):
+        order, total = rng.permutation(n_rows), 0.0
+        for start in range(0, n_rows, batch_size):
+            rows = order[start : start + batch_size]
+            value, gradient = objective(theta, rows)
+            total += value * len(rows)
+            optimizer.update_params([theta], [gradient])
+        curve.append(total / n_rows)
+        if after_step(epoch, curve[-1], theta) or plateau(curve[-1]):
+            return Trained(theta, curve, True)
+    return Trained(theta, curve, False)
+
+
+#: A new optimiser is a new row.
+OPTIMIZERS: dict[str, Callable[..., Trained]] = {"lbfgs": lbfgs, "adam": adam}

@@ -1,0 +1,68 @@
+"""The softmax encoder that a set of centres is, and how soft it should be.
+
+With equal shares and one variance t, a mixture of normal distributions gives a row x to
+centre c with probability proportional to ``exp(-|x - c|^2 / (2t))``. The term in |x|^2
+is the same for all centres and drops out: what is left is linear in x.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.special import entr, softmax
+
+from sktie._typing import FloatArray
+
+#: Rows from which a temperature is computed.
+SAMPLE_ROWS = 2000
+#: The least temperature, in units of the mean squared distance to the mean.
+FLOOR = 1e-6
+
+
+def softmax_encoder(
+    centres: FloatArray, mean: FloatArray, temperature: float
+) -> tuple[FloatArray, FloatArray]:
+    """Return coefficients (k, p) and intercepts (k,) of the encoder.
+
+    Both belong to the centres as seen from the mean of the data: a constant in all
+    centres changes no probability, and without it less is lost to rounding.
+    """
+    offset = centres - mean
+    coef = offset / temperature
+    intercept = -(offset @ mean + 0.5 * np.square(offset).sum(axis=1)) / temperature
+    return coef, intercept
+
+
+def auto_temperature(
+    squared: FloatArray, weight: FloatArray | None, scale: float
+) -> float:
+    """Return the temperature at which a row is spread over sqrt(k) of k clusters.
+
+    That is, the weighted mean entropy of the codes is ``log(k) / 2``. Unlike a multiple
+    of the variance within the clusters, this does not depend on the number of features.
+
+    Parameters
+    ----------
+    squared : ndarray of shape (n_samples, n_clusters)
+        Squared distances between rows and centres.
+    weight : ndarray of shape (n_samples,) or None
+        Weights of the rows.
+    scale : float
+        Mean squared distance of rows to their mean, for the floor.
+    """
+    floor = FLOOR * scale if scale > 0 else 1.0
+    n_clusters = squared.shape[1]
+    # Relative to the nearest centre, so that no row underflows in all clusters.
+    squared = squared - squared.min(axis=1, keepdims=True)
+
+    def excess(log_t: float) -> float:
+        code = softmax(-squared / (2.0 * np.exp(log_t)), axis=1)
+        entropy = np.average(entr(code).sum(axis=1), weights=weight)
+        return float(entropy - 0.5 * np.log(n_clusters))
+
+    low = float(np.log(floor))
+    high = float(np.log(max(squared.max(), floor))) + 1.0
+    if n_clusters == 1 or excess(low) >= 0:
+        return floor
+    # With all differences below exp(high), the codes are nearly even there.
+    return float(np.exp(brentq(excess, low, high, xtol=1e-9)))
