@@ -45,6 +45,12 @@ class TiedLayer:
         """Strength of the tie on U."""
         return float(-np.expm1(-np.log1p(self.tie)))
 
+    def shape(self, part: FloatArray) -> FloatArray:
+        """Return U from its part of a flat vector, empty if the layer is held."""
+        if self.scale == 0:
+            return np.zeros_like(self.anchor)
+        return part.reshape(self.anchor.shape)
+
     def parameters(self, U: FloatArray) -> FloatArray:
         """Return (W, b) at U."""
         return self.anchor + self.scale * U
@@ -93,14 +99,14 @@ class NetworkLoss:
     output: TiedLayer
 
     def join(self, hidden: FloatArray, output: FloatArray) -> FloatArray:
-        """Return a flat vector of the coordinates U of both layers."""
-        return np.concatenate([hidden.ravel(), output.ravel()])
+        """Return a flat vector of the coordinates U of the layers that can move."""
+        both = ((self.hidden, hidden), (self.output, output))
+        return np.concatenate([U.ravel() for layer, U in both if layer.scale > 0])
 
     def split(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return the coordinates U of both layers."""
-        shape, size = self.hidden.anchor.shape, self.hidden.anchor.size
-        own = theta[size:].reshape(self.output.anchor.shape)
-        return theta[:size].reshape(shape), own
+        """Return the coordinates U of both layers, 0 where an infinite tie holds."""
+        size = self.hidden.anchor.size if self.hidden.scale > 0 else 0
+        return self.hidden.shape(theta[:size]), self.output.shape(theta[size:])
 
     def parameters(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return (W, b) of both layers."""

@@ -138,7 +138,7 @@ class AutoencoderPrior(CallbackSupportMixin, EncoderPrior):
 
     See Also
     --------
-    KMeansPrior : k-means in the same roles.
+    KMeansPrior : Clusters in the same roles.
     sklearn.decomposition.PCA : What identity units with sharing find.
 
     Notes
@@ -237,8 +237,8 @@ class AutoencoderPrior(CallbackSupportMixin, EncoderPrior):
         ----------
         X : array-like of shape (n_samples, n_features)
             Rows.
-        y : Ignored
-            For pipelines.
+        y : None, default=None
+            Ignored; for pipelines.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows.
 

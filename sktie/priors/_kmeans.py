@@ -23,7 +23,7 @@ from sktie.priors._encoder import EncoderPrior
 from sktie.priors._temperature import SAMPLE_ROWS, auto_temperature, softmax_encoder
 
 #: Multiplications of one pass of k-means from which minibatches are used.
-MINIBATCH_WORK = 4e9
+MINIBATCH_WORK = 4e10
 
 REMEDIES = {
     "n_clusters": "Use a positive number of clusters, at most the number of rows.",
@@ -33,7 +33,7 @@ REMEDIES = {
 
 
 class KMeansPrior(ClusterMixin, EncoderPrior):
-    r"""k-means, as a transformer and as a model that classifiers can be tied to.
+    r"""Clusters of k-means, as a transformer and as a model to tie classifiers to.
 
     Minimises the k-means objective with scikit-learn's ``KMeans``::
 
@@ -72,7 +72,7 @@ class KMeansPrior(ClusterMixin, EncoderPrior):
         Whether `transform` returns a CSR array.
     minibatch : "auto" or bool, default="auto"
         Whether to use ``MiniBatchKMeans``. "auto" does where one pass over the rows,
-        ``n_samples * n_features * n_clusters``, takes more than 4e9 multiplications.
+        ``n_samples * n_features * n_clusters``, takes more than 4e10 multiplications.
     init : {"k-means++", "random"}, callable or array-like, default="k-means++"
         Start, as in ``KMeans``.
     n_init : "auto" or int, default="auto"
@@ -158,7 +158,7 @@ class KMeansPrior(ClusterMixin, EncoderPrior):
 
     Examples
     --------
-    Thirty clusters of all digits; the labels of twenty rows name them.
+    Two labelled images of each digit, alone and tied to the clusters of all images.
 
     >>> import numpy as np
     >>> from sklearn.datasets import load_digits
@@ -169,10 +169,10 @@ class KMeansPrior(ClusterMixin, EncoderPrior):
     ...     two = np.flatnonzero(y == digit)[:2]
     ...     y_seen[two] = digit
     >>> alone = TiedLogisticRegression().fit(X[y_seen >= 0], y_seen[y_seen >= 0])
-    >>> prior = KMeansPrior(n_clusters=100, random_state=0)
+    >>> prior = KMeansPrior(n_clusters=200, random_state=0)
     >>> tied = TiedLogisticRegression(prior, unlabeled=-1, C=100).fit(X, y_seen)
-    >>> alone.score(X, y) < 0.8 < 0.9 < tied.score(X, y)
-    True
+    >>> print(f"{alone.score(X, y):.1f} {tied.score(X, y):.1f}")
+    0.8 0.9
     """
 
     activation = "softmax"
@@ -236,8 +236,8 @@ class KMeansPrior(ClusterMixin, EncoderPrior):
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows, at least ``n_clusters`` of positive weight.
-        y : Ignored
-            For pipelines.
+        y : None, default=None
+            Ignored; for pipelines.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows.
 
@@ -275,8 +275,8 @@ class KMeansPrior(ClusterMixin, EncoderPrior):
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows; at least ``n_clusters`` in the first batch.
-        y : Ignored
-            For pipelines.
+        y : None, default=None
+            Ignored; for pipelines.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows.
 
