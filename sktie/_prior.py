@@ -101,6 +101,12 @@ def fitted_prior(pair: Any, sample: Sample, feature_names: Array | None) -> Any:
         Names of the columns of the rows.
     """
     prior = find_prior(pair)
+    if isinstance(pair, Pipeline):
+        raise ValueError(
+            f"pair is a pipeline that ends in {type(prior).__name__}(); its other "
+            "steps would not be applied to the rows of this model. Put these steps "
+            "before this model in one pipeline, and pass the prior alone."
+        )
     if not isinstance(pair, FrozenEstimator):
         return clone(prior).fit(sample.X, None, sample_weight=sample.weight)
     name = type(prior).__name__

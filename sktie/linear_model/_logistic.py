@@ -109,7 +109,9 @@ class TiedLogisticRegression(TiedLinearClassifier):
         Factors for the classes, as in scikit-learn, over all domains together.
     unlabeled : int, str or None, default=None
         The label in y of rows that have none, such as -1. Only a prior as ``pair``
-        learns from these rows. None: every label is a class.
+        learns from these rows. In a search or cross-validation, use
+        ``cv=LabeledSplit()`` of `sktie.model_selection`, or these rows are scored as
+        mistakes. None: every label is a class.
     handle_unknown : {"error", "shared"}, default="error"
         For domains in prediction that `fit` did not see: raise, or use the centre.
     solver : {"auto", "newton-cholesky", "lbfgs", "newton-cg"}, default="auto"

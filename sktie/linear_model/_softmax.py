@@ -10,7 +10,7 @@ from sktie._parallel import workers
 from sktie._problem import TiedProblem
 from sktie._tie import Tie, TiedCoordinates, ToFixed
 from sktie._typing import FloatArray, Matrix
-from sktie.solvers import LBFGS, minimize
+from sktie.solvers import LBFGS, SOLVERS, choose, minimize
 
 
 def softmax_regression(
@@ -24,9 +24,10 @@ def softmax_regression(
 ) -> tuple[FloatArray, FloatArray]:
     """Return the coefficients and intercepts of a softmax regression.
 
-    Minimises ``sum_i s_i sum_k -q_ik log softmax(W x_i + b)_k + 1/(2C) |W|^2`` by
-    L-BFGS, which stops on its own word: an anchor is a place to be pulled to, and gets
-    no better by being proved the minimum, which can take most of the time.
+    Minimises ``sum_i s_i sum_k -q_ik log softmax(W x_i + b)_k + 1/(2C) |W|^2``. Where
+    Newton's method costs too much, L-BFGS stops on its own word: an anchor is a place
+    to be pulled to, and gets no better by being proved the minimum, which can take
+    most of the time.
 
     Parameters
     ----------
@@ -39,7 +40,7 @@ def softmax_regression(
     C : float
         Inverse strength of the weight decay, finite.
     tol : float
-        Stop when L-BFGS takes the relative gap to the minimum for at most this.
+        Stop when the relative gap to the minimum is taken for at most this.
     max_iter : int
         Most iterations.
 
@@ -59,6 +60,13 @@ def softmax_regression(
         ToFixed(np.zeros((loss.n_outputs, design.n_coefs))), np.zeros(design.n_coefs)
     )
     shape = (1, loss.n_outputs, design.n_coefs)
+    solver = choose(
+        entries=design.entries,
+        n_rows=n_samples,
+        n_members=1,
+        n_outputs=loss.n_outputs,
+        n_coefs=design.n_coefs,
+    )
     with workers(None, design.n_lanes) as crew:
         problem = TiedProblem(
             design=design,
@@ -71,8 +79,11 @@ def softmax_regression(
             workers=crew,
         )
         start = np.zeros(problem.size)
-        rule = LBFGS(problem, start, tol)
-        result = minimize(problem, start, rule, tol=tol, max_iter=max_iter)
+        if solver == "newton-cholesky":
+            result = SOLVERS[solver](problem, start, tol=tol, max_iter=max_iter)
+        else:
+            rule = LBFGS(problem, start, tol)
+            result = minimize(problem, start, rule, tol=tol, max_iter=max_iter)
     hub, deviations = problem.coordinates.split(result.theta)
     rows = loss.expand(problem.coordinates.members(hub, deviations))[0]
     return rows[:, :-1].copy(), rows[:, -1].copy()

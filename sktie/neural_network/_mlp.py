@@ -117,7 +117,9 @@ class TiedMLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Factors for the classes, as in scikit-learn.
     unlabeled : int, str or None, default=None
         The label in y of rows that have none, such as -1. Only a prior as ``pair``
-        learns from these rows. None: every label is a class.
+        learns from these rows. In a search or cross-validation, use
+        ``cv=LabeledSplit()`` of `sktie.model_selection`, or these rows are scored as
+        mistakes. None: every label is a class.
     warm_start : bool, default=False
         Whether to start from the last fit, where it had the same classes and layers.
     verbose : int, default=0

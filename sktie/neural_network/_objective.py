@@ -101,7 +101,8 @@ class NetworkLoss:
     def join(self, hidden: FloatArray, output: FloatArray) -> FloatArray:
         """Return a flat vector of the coordinates U of the layers that can move."""
         both = ((self.hidden, hidden), (self.output, output))
-        return np.concatenate([U.ravel() for layer, U in both if layer.scale > 0])
+        moving = [U.ravel() for layer, U in both if layer.scale > 0]
+        return np.concatenate([np.empty(0), *moving])
 
     def split(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return the coordinates U of both layers, 0 where an infinite tie holds."""

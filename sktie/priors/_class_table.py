@@ -11,6 +11,8 @@ Liu, He and Chang: its cost is linear in the rows.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import scipy.linalg
 import scipy.sparse as sp
@@ -31,8 +33,13 @@ SMOOTHING = 0.01
 #: The targets are raised to this power: where clusters are many, the walks of a row
 #: disagree even if the row is clear. On the same data 2 to 6 served alike.
 SHARPENING = 3.0
-#: Scores computed at a time.
+#: Numbers computed at a time.
 BLOCK_ENTRIES = 1 << 22
+
+
+def blocks(n_rows: int, n_columns: int) -> Iterator[slice]:
+    """Yield slices of rows, for arrays of so many columns that stay small."""
+    yield from gen_batches(n_rows, max(1, BLOCK_ENTRIES // n_columns))
 
 
 def local_codes(
@@ -48,7 +55,7 @@ def local_codes(
     n_near = min(N_NEAR, n_clusters)
     near = np.empty((n_samples, n_near), dtype=np.int32)
     gap = np.empty((n_samples, n_near))
-    for rows in gen_batches(n_samples, max(1, BLOCK_ENTRIES // n_clusters)):
+    for rows in blocks(n_samples, n_clusters):
         scores = X[rows] @ coef.T
         scores += intercept
         if n_near < n_clusters:

@@ -195,9 +195,12 @@ class EncoderPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             )
         weight = check_weight(sample_weight, X)
         known = y_index >= 0 if weight is None else (y_index >= 0) & (weight > 0)
-        if not known.any():
+        mass = np.bincount(y_index[known], minlength=n_classes)
+        if not mass.all():
             raise ValueError(
-                "y_index has no labelled row of positive weight. Label some rows."
+                f"No labelled row of positive weight belongs to the classes "
+                f"{np.flatnonzero(mass == 0).tolist()} of n_classes={n_classes}. Label "
+                "a row of each class, or leave these classes out."
             )
         return X, y_index, weight
 

@@ -14,7 +14,7 @@ from scipy.special import entr, softmax
 from sktie._typing import FloatArray
 
 #: Rows from which a temperature is computed.
-SAMPLE_ROWS = 2000
+SAMPLE_ROWS = 1000
 #: The least temperature, in units of the mean squared distance to the mean.
 FLOOR = 1e-6
 
@@ -65,4 +65,4 @@ def auto_temperature(
     if n_clusters == 1 or excess(low) >= 0:
         return floor
     # With all differences below exp(high), the codes are nearly even there.
-    return float(np.exp(brentq(excess, low, high, xtol=1e-9)))
+    return float(np.exp(brentq(excess, low, high, xtol=1e-6)))

@@ -6,7 +6,10 @@ compared is written a second time, from its formula.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 from scipy import sparse
@@ -46,6 +49,24 @@ def text_design(n_samples, n_features, rng, n_tokens=84):
     norm = np.sqrt(np.asarray(X.multiply(X).sum(axis=1)).ravel())
     X.data /= np.repeat(np.maximum(norm, 1e-300), np.diff(X.indptr))
     return X
+
+
+@cache
+def mnist():
+    """All images of MNIST as rows of float32 in [0, 1]."""
+    if "SKTIE_DATA" in os.environ:
+        stored = np.load(Path(os.environ["SKTIE_DATA"]) / "mnist_full.npz")
+        parts = [stored[name] for name in ("X_train", "y_train", "X_test", "y_test")]
+    else:
+        from sklearn.datasets import fetch_openml
+
+        X, y = fetch_openml("mnist_784", return_X_y=True, as_frame=False)
+        parts = [X[:60000], y[:60000], X[60000:], y[60000:]]
+    X, y, X_test, y_test = parts
+    X, X_test = (
+        a.reshape(len(a), -1).astype(np.float32) / np.float32(255) for a in (X, X_test)
+    )
+    return X, y.astype(int), X_test, y_test.astype(int)
 
 
 def draw_labels(X, n_classes, rng, signal=1.0, domain=None, n_domains=1):
