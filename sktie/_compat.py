@@ -20,8 +20,11 @@ from sktie._typing import IterationHook
 try:  # scikit-learn >= 1.9
     from sklearn.callback import CallbackSupportMixin, with_callbacks
 
+    #: Frames between a public fit and its caller, for the place that warnings name.
+    WRAPPER_FRAMES = 1
     HAS_CALLBACKS = True
 except ImportError:
+    WRAPPER_FRAMES = 0
     HAS_CALLBACKS = False
     CallbackSupportMixin = type("CallbackSupportMixin", (), {})
 
@@ -32,6 +35,7 @@ except ImportError:
 
 
 __all__ = [
+    "WRAPPER_FRAMES",
     "CallbackSupportMixin",
     "HasMethods",
     "Interval",

@@ -114,7 +114,6 @@ def append_unlabeled(estimator: Any, sample: Sample, X_unlabeled: Any) -> Sample
     """Return the sample with the rows of ``X_unlabeled``, checked against `fit`'s X."""
     if X_unlabeled is None:
         return sample
-    validate_data(estimator, X_unlabeled, reset=False, skip_check_array=True)
     X = check_array(
         X_unlabeled,
         accept_sparse="csr",
@@ -122,6 +121,12 @@ def append_unlabeled(estimator: Any, sample: Sample, X_unlabeled: Any) -> Sample
         estimator=estimator,
         input_name="X_unlabeled",
     )
+    if X.shape[1] != sample.X.shape[1]:
+        raise ValueError(
+            f"X_unlabeled has {X.shape[1]} features, but X has {sample.X.shape[1]}; "
+            "expected the same columns. Drop or add columns of X_unlabeled."
+        )
+    validate_data(estimator, X_unlabeled, reset=False, skip_check_array=True)
     return sample.with_rows(X)
 
 
@@ -147,6 +152,11 @@ def encode_classes(y: Array, weight: FloatArray | None) -> tuple[Array, IntArray
     if y.dtype.kind not in "biuUS":
         check_classification_targets(y)
     classes = _distinct(y if weight is None else y[weight > 0])
+    if len(classes) == 0:
+        raise ValueError(
+            "No row with a label has a positive weight; expected rows of at least two "
+            "classes that weigh something. Give labelled rows positive sample weights."
+        )
     if len(classes) < 2:
         rows = "y" if weight is None else "y, where sample_weight is positive,"
         raise ValueError(

@@ -9,8 +9,10 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
+from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
+from sktie._compat import WRAPPER_FRAMES
 from sktie._labels import Sample
 from sktie._typing import Array, FloatArray
 
@@ -88,6 +90,12 @@ def find_prior(pair: Any) -> Any:
     return source if isinstance(source, Prior) else None
 
 
+def takes_sparse(pair: Any) -> bool:
+    """Whether a model with this ``pair`` can be fitted to sparse rows."""
+    prior = find_prior(pair)
+    return prior is None or bool(get_tags(prior).input_tags.sparse)
+
+
 def fitted_prior(pair: Any, sample: Sample, feature_names: Array | None) -> Any:
     """Return the prior in ``pair``, fitted: a clone on these rows, or the frozen one.
 
@@ -108,7 +116,10 @@ def fitted_prior(pair: Any, sample: Sample, feature_names: Array | None) -> Any:
             "before this model in one pipeline, and pass the prior alone."
         )
     if not isinstance(pair, FrozenEstimator):
-        return clone(prior).fit(sample.X, None, sample_weight=sample.weight)
+        prior = clone(prior).fit(sample.X, None, sample_weight=sample.weight)
+        if feature_names is not None:  # It was fitted on what a frame was made to.
+            prior.feature_names_in_ = feature_names
+        return prior
     name = type(prior).__name__
     try:
         check_is_fitted(prior)
@@ -153,5 +164,5 @@ def check_unlabeled(pair: Any, unlabeled: Any, X_unlabeled: Any, y: Array) -> No
             "y holds -1 and at least two other labels, and unlabeled=None makes -1 a "
             "class like any other. If -1 marks rows without a label, set unlabeled=-1.",
             UserWarning,
-            stacklevel=4,
+            stacklevel=4 + WRAPPER_FRAMES,
         )

@@ -50,9 +50,11 @@ def canonical_rows(
     keys = _sparse_keys(X) if sparse else _dense_keys(X)
     _, place = np.unique(keys, return_inverse=True)
     if y is not None:
-        place = place * (int(y.max()) + 1) + y
+        place = place * (int(y.max()) + 2) + y + 1  # y may hold -1
     _, first, place = np.unique(place, return_index=True, return_inverse=True)
-    summed = np.bincount(place, weights=weight).astype(weight.dtype)
+    # Added up in the order of size, so that the order of rows has no say in rounding.
+    order = np.lexsort((weight, place))
+    summed = np.bincount(place[order], weights=weight[order]).astype(weight.dtype)
     return X[first], summed, None if y is None else y[first]
 
 

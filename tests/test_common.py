@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.datasets import make_classification
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
@@ -18,11 +18,21 @@ from sklearn.utils.estimator_checks import (
     parametrize_with_checks,
 )
 
-from sktie import TiedLogisticRegression
+from sktie import (
+    AutoencoderPrior,
+    KMeansPrior,
+    TiedLogisticRegression,
+    TiedMLPClassifier,
+)
 
 
 class ShapePrior(BaseEstimator):
     """A prior that suits any data: one slope for all features of the last class."""
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
 
     def fit(self, X, y=None, sample_weight=None):
         self.fitted_ = True
@@ -72,7 +82,7 @@ class SignDomains(TiedLogisticRegression):
 # numbers with fractions. So a prior stands for the first form and a subclass that
 # makes up the labels for the second. tests/test_logistic_pair.py and
 # tests/test_logistic_domains.py have the rest.
-INSTANCES = [
+LINEAR = [
     TiedLogisticRegression(),
     TiedLogisticRegression(solver="newton-cholesky", n_jobs=1),
     TiedLogisticRegression(solver="lbfgs"),
@@ -90,15 +100,82 @@ INSTANCES = [
     SignDomains(handle_unknown="shared"),
     SignDomains(handle_unknown="shared", tie=np.inf, decay="shared"),
     SignDomains(handle_unknown="shared", tie=1e-3, tie_intercept=0.5, solver="lbfgs"),
+    # tol: see above.
+    TiedLogisticRegression(KMeansPrior(2, random_state=0), tol=1e-20),
+    TiedLogisticRegression(KMeansPrior(3, random_state=0), tie=30.0),
+    TiedLogisticRegression(
+        KMeansPrior(3, random_state=0), tie=np.inf, class_weight="balanced"
+    ),
+    TiedLogisticRegression(AutoencoderPrior(3, random_state=0), tie=0.0),
+    TiedLogisticRegression(
+        AutoencoderPrior(2, activation="tanh", random_state=0), tol=1e-20
+    ),
 ]
-IDS = [repr(instance) for instance in INSTANCES]
-OURS = [i for i in INSTANCES if type(i) is TiedLogisticRegression]
+PRIORS = [
+    KMeansPrior(),
+    KMeansPrior(3, code="soft", random_state=0),
+    KMeansPrior(3, code="triangle", temperature=2.0, random_state=0),
+    KMeansPrior(2, sparse_output=True),
+    KMeansPrior(2, code="soft", sparse_output=True, init="random", n_init=2),
+    KMeansPrior(2, minibatch=True, random_state=0),
+    AutoencoderPrior(),
+    AutoencoderPrior(2, share=None, max_iter=20),
+    AutoencoderPrior(2, temperature=0, random_state=0),
+    AutoencoderPrior(2, activation="relu", max_iter=20),
+    AutoencoderPrior(2, activation="relu", share=None, max_iter=20),
+    AutoencoderPrior(2, activation="tanh", max_iter=20),
+    AutoencoderPrior(2, activation="tanh", share=None, alpha=0.1, max_iter=20),
+    AutoencoderPrior(2, activation="identity"),
+    AutoencoderPrior(2, activation="identity", share=None),
+    AutoencoderPrior(2, solver="adam", batch_size=20, max_iter=5),
+]
+# Few units and iterations: the checks train hundreds of networks each.
+SMALL = {"max_iter": 15, "random_state": 0}
+NETWORKS = [
+    TiedMLPClassifier(),
+    TiedMLPClassifier(hidden_units=10, alpha=0.1, **SMALL),
+    TiedMLPClassifier(
+        hidden_units=5, solver="adam", learning_rate_init=0.1, max_iter=10
+    ),
+    TiedMLPClassifier(KMeansPrior(3, random_state=0), alpha=0.1, **SMALL),
+    TiedMLPClassifier(KMeansPrior(3, random_state=0), tie=0.0, alpha=0.1, **SMALL),
+    TiedMLPClassifier(KMeansPrior(3, random_state=0), tie=np.inf, **SMALL),
+    TiedMLPClassifier(
+        KMeansPrior(3, random_state=0), tie_output=1.0, class_weight="balanced", **SMALL
+    ),
+    TiedMLPClassifier(
+        KMeansPrior(3, random_state=0),
+        tie=2.0,
+        solver="adam",
+        learning_rate_init=0.1,
+        max_iter=10,
+    ),
+    TiedMLPClassifier(AutoencoderPrior(3, random_state=0), alpha=0.1, **SMALL),
+    TiedMLPClassifier(
+        AutoencoderPrior(3, activation="relu", share=None, random_state=0),
+        tie=0.0,
+        alpha=0.1,
+        **SMALL,
+    ),
+    TiedMLPClassifier(
+        AutoencoderPrior(3, activation="tanh", random_state=0), tie=np.inf, **SMALL
+    ),
+]
+INSTANCES = LINEAR + PRIORS + NETWORKS
+OURS = [i for i in LINEAR if type(i) is TiedLogisticRegression]
+
+
+def instances(chosen):
+    return pytest.mark.parametrize("estimator", chosen, ids=[repr(i) for i in chosen])
 
 
 # A list of the checks, as pytest 9 warns of the generator of scikit-learn 1.7.
 CHECKS = parametrize_with_checks(INSTANCES)
 
 
+# As in scikit-learn's own tests: the checks fit what has no minimum nearby, or too few
+# different rows.
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize(CHECKS.args[0], list(CHECKS.args[1]), **CHECKS.kwargs)
 def test_what_scikit_learn_checks(estimator, check):
     check(estimator)
@@ -107,25 +184,27 @@ def test_what_scikit_learn_checks(estimator, check):
 # From here on: checks that parametrize_with_checks leaves to scikit-learn's own tests.
 
 
-@pytest.mark.parametrize("estimator", INSTANCES, ids=IDS)
+@instances(INSTANCES)
 def test_every_parameter_is_validated(estimator):
     check_param_validation(type(estimator).__name__, estimator)
 
 
-@pytest.mark.parametrize("estimator", OURS, ids=[repr(i) for i in OURS])
+@instances(OURS + PRIORS + NETWORKS)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_column_names_are_consistent(estimator):
     pytest.importorskip("pandas")
     check_dataframe_column_names_consistency(type(estimator).__name__, estimator)
 
 
-@pytest.mark.parametrize("estimator", INSTANCES, ids=IDS)
+@instances(INSTANCES)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_read_only_input_is_left_alone(estimator):
     check_inplace_ensure_writeable(type(estimator).__name__, estimator)
 
 
 @pytest.mark.parametrize("kind", ["NotAnArray", "PandasDataframe"])
 @pytest.mark.parametrize("n_classes", [2, 3])
-@pytest.mark.parametrize("estimator", OURS, ids=[repr(i) for i in OURS])
+@instances(OURS)
 def test_what_is_no_array_gives_the_same_model(estimator, n_classes, kind):
     pytest.importorskip("pandas")
     rng = np.random.default_rng(0)
@@ -134,16 +213,29 @@ def test_what_is_no_array_gives_the_same_model(estimator, n_classes, kind):
     check_estimators_data_not_an_array("Tied", estimator, X, y, kind)
 
 
-@pytest.mark.parametrize("estimator", INSTANCES, ids=IDS)
+@instances(LINEAR)
 def test_balanced_is_the_weights_written_out(estimator):
     check_class_weight_balanced_linear_classifier("Tied", estimator)
 
 
-@pytest.mark.parametrize(
-    "estimator",
-    [i for i in INSTANCES if i.class_weight is None],
-    ids=[repr(i) for i in INSTANCES if i.class_weight is None],
-)
+@instances(NETWORKS)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_balanced_is_the_weights_written_out_for_networks_too(estimator):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(30, 2)), np.repeat([0, 1, 2], [16, 8, 6])
+    weights = {0: 30 / 48, 1: 30 / 24, 2: 30 / 18}
+    raw = [
+        clone(estimator)
+        .set_params(class_weight=class_weight, random_state=0)
+        .fit(X, y)
+        .predict_proba(X)
+        for class_weight in (None, "balanced", weights)
+    ]
+    np.testing.assert_allclose(raw[1], raw[2], rtol=1e-6, atol=1e-9)
+    assert np.abs(raw[1] - raw[0]).max() > 0.01
+
+
+@instances([i for i in LINEAR if i.class_weight is None])
 def test_balanced_helps_the_rare_class(estimator):
     X, y = make_classification(
         n_samples=400, n_classes=2, weights=[0.8, 0.2], n_features=5, random_state=0

@@ -16,7 +16,14 @@ PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
 IGNORED = tomllib.loads(PYPROJECT.read_text("utf-8"))["tool"]["numpydoc_validation"][
     "checks"
 ][1:]
-MODULES = ["sktie", "sktie.datasets", "sktie.linear_model"]
+MODULES = [
+    "sktie",
+    "sktie.datasets",
+    "sktie.linear_model",
+    "sktie.model_selection",
+    "sktie.neural_network",
+    "sktie.priors",
+]
 
 
 def _public_names():

@@ -7,7 +7,13 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import expit, logsumexp, softmax
 
-from sktie._loss import Binomial, Loss, Multinomial, classification_loss
+from sktie._loss import (
+    Binomial,
+    Loss,
+    Multinomial,
+    SoftMultinomial,
+    classification_loss,
+)
 
 N_ROWS = 40
 
@@ -19,18 +25,29 @@ class Case:
     loss: Loss
     n_classes: int
 
+    @property
+    def n_rows(self):
+        """Rows of coefficients: one for the log-odds of two classes."""
+        return 1 if isinstance(self.loss, Binomial) else self.n_classes
+
     def scores(self, raw):
         """One score for each class."""
-        if self.n_classes == 2:
+        if self.n_rows == 1:
             return np.hstack([np.zeros_like(raw), raw])
         return self.loss.expand(raw.T).T
 
     def encode(self, y_index, dtype=np.float64):
         return self.loss.encode(y_index, dtype)
 
+    def targets(self, y_index):
+        """The class probabilities (n, n_classes) that the loss compares with."""
+        return np.eye(self.n_classes)[y_index]
+
     def values(self, y_index, raw):
         scores = self.scores(raw)
-        return logsumexp(scores, axis=1) - scores[np.arange(len(raw)), y_index]
+        return logsumexp(scores, axis=1) - np.sum(
+            self.targets(y_index) * scores, axis=1
+        )
 
     def draw(self, seed=0, scale=2.0):
         """Class indices and raw predictions."""
@@ -39,12 +56,28 @@ class Case:
         return y_index, scale * rng.normal(size=(N_ROWS, self.loss.n_outputs))
 
 
+@dataclass(frozen=True)
+class SoftCase(Case):
+    """A loss whose targets are probabilities; every third row is sure of its class."""
+
+    def targets(self, y_index):
+        other = np.random.default_rng(6).dirichlet(np.ones(self.n_classes), N_ROWS)
+        share = 0.6 * (np.arange(N_ROWS)[:, np.newaxis] % 3 > 0)
+        return (1 - share) * super().targets(y_index) + share * other
+
+    def encode(self, y_index, dtype=np.float64):
+        return self.targets(y_index).astype(dtype)
+
+
 # A new loss is a new row: every property below is then asked of it.
 CASES = [
     Case(Binomial(), 2),
     Case(Multinomial(3), 3),
     Case(Multinomial(4), 4),
     Case(Multinomial(9), 9),
+    SoftCase(SoftMultinomial(2), 2),
+    SoftCase(SoftMultinomial(3), 3),
+    SoftCase(SoftMultinomial(7), 7),
 ]
 WEIGHT = np.random.default_rng(5).uniform(0, 3, N_ROWS)
 WEIGHT[::7] = 0
@@ -71,11 +104,31 @@ def full_hessians(loss, curvature):
     return np.moveaxis(np.array(rows), -1, 0)
 
 
-@losses
+@pytest.mark.parametrize("case", [c for c in CASES if type(c) is Case])
 def test_classification_loss_knows_the_case(case):
     loss = classification_loss(case.n_classes)
     assert type(loss) is type(case.loss)
     assert loss.n_outputs == case.loss.n_outputs == case.n_classes - 1
+
+
+@losses
+def test_class_indices_survive_the_encoding(case):
+    y_index, _ = case.draw()
+    for dtype in (np.float32, np.float64):
+        y = case.loss.encode(y_index, dtype)
+        assert_array_equal(case.loss.class_index(y), y_index)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3, 7])
+def test_probabilities_of_0_and_1_are_labels(n_classes):
+    hard, soft = Multinomial(n_classes), SoftMultinomial(n_classes)
+    y_index, raw = Case(hard, n_classes).draw()
+    results = [
+        loss.value_gradient(loss.encode(y_index, np.float64), raw, WEIGHT)
+        for loss in (hard, soft)
+    ]
+    assert_allclose(results[1][0], results[0][0], rtol=1e-13)
+    assert_allclose(results[1][1], results[0][1], atol=1e-13)
 
 
 @losses
@@ -162,8 +215,8 @@ def test_gradient_does_not_see_the_common_part_of_the_scores(case):
     # d loss / d scores = probability - onehot sums to zero, and so does its image.
     y_index, raw = case.draw()
     _, gradient = case.loss.value_gradient(case.encode(y_index), raw, None)
-    residual = softmax(case.scores(raw), axis=1) - np.eye(case.n_classes)[y_index]
-    expected = residual[:, 1:] if case.n_classes == 2 else residual
+    residual = softmax(case.scores(raw), axis=1) - case.targets(y_index)
+    expected = residual[:, -case.n_rows :]
     assert_allclose(case.loss.expand(gradient.T).T, expected, atol=1e-13)
 
 
@@ -252,19 +305,17 @@ def test_reduce_undoes_expand_and_keeps_norms(case, leading):
     rng = np.random.default_rng(3)
     outputs = rng.normal(size=(*leading, case.loss.n_outputs, 5))
     rows = case.loss.expand(outputs)
-    n_rows = 1 if case.n_classes == 2 else case.n_classes
-    assert rows.shape == (*leading, n_rows, 5)
+    assert rows.shape == (*leading, case.n_rows, 5)
     assert_allclose(case.loss.reduce(rows), outputs, atol=1e-14)
     assert_allclose(np.sum(rows**2), np.sum(outputs**2), rtol=1e-13)
-    if n_rows > 1:
+    if case.n_rows > 1:
         assert_allclose(rows.sum(axis=-2), 0, atol=1e-14)
 
 
 @losses
 def test_reduce_loses_the_mean_of_the_rows_alone(case):
-    n_rows = 1 if case.n_classes == 2 else case.n_classes
-    rows = np.random.default_rng(4).normal(size=(n_rows, 5))
-    centred = rows if n_rows == 1 else rows - rows.mean(axis=0)
+    rows = np.random.default_rng(4).normal(size=(case.n_rows, 5))
+    centred = rows if case.n_rows == 1 else rows - rows.mean(axis=0)
     assert_allclose(case.loss.expand(case.loss.reduce(rows)), centred, atol=1e-14)
 
 

@@ -11,7 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from sktie._compat import CallbackSupportMixin, n_samples_of
+from sktie._compat import WRAPPER_FRAMES, CallbackSupportMixin, n_samples_of
 from sktie._design import Design, group_rows
 from sktie._problem import TiedProblem
 from sktie._typing import FloatArray, IntArray, IterationHook
@@ -184,7 +184,7 @@ class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
             )
             if np.isinf(self.C):
                 found += " Without decay (C=inf) a minimum need not exist: try C=1e4."
-        warnings.warn(found, ConvergenceWarning, stacklevel=4)
+        warnings.warn(found, ConvergenceWarning, stacklevel=3 + WRAPPER_FRAMES)
 
     def _store(self, problem: TiedProblem, result: SolverResult) -> None:
         """Set the fitted attributes."""

@@ -11,6 +11,7 @@ from sklearn.metrics import accuracy_score
 from sklearn.utils.validation import check_is_fitted
 
 from sktie._loss import log_probability, most_probable, probability
+from sktie._prior import takes_sparse
 from sktie._typing import Array, FloatArray
 from sktie._validation import encode_domains
 from sktie.linear_model._base import TiedLinearModel
@@ -25,7 +26,7 @@ class TiedLinearClassifier(ClassifierMixin, TiedLinearModel):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
+        tags.input_tags.sparse = takes_sparse(self.pair)
         return tags
 
     def decision_function(self, X: Any, *, sample_domain: Any = None) -> FloatArray:

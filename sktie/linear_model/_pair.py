@@ -12,6 +12,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
+from sktie._compat import WRAPPER_FRAMES
 from sktie._labels import Sample
 from sktie._prior import find_prior, fitted_prior
 from sktie._typing import Array, FloatArray
@@ -165,7 +166,7 @@ def _from_classifier(
             "log-odds, and their scale may not suit a logistic model. Prefer a "
             "LogisticRegression as pair, or choose `tie` by cross-validation.",
             UserWarning,
-            stacklevel=7,
+            stacklevel=6 + WRAPPER_FRAMES,
         )
     coef = source.coef_.toarray() if sp.issparse(source.coef_) else source.coef_
     coef = np.atleast_2d(np.asarray(coef, dtype=np.float64))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -11,7 +11,7 @@ from sklearn.model_selection import check_cv
 
 from sktie._compat import n_samples_of
 from sktie._labels import labelled_rows
-from sktie._typing import IntArray
+from sktie._typing import Array, IntArray
 
 
 class LabeledSplit(BaseEstimator):
@@ -45,6 +45,8 @@ class LabeledSplit(BaseEstimator):
     [0 1 2 5] [3 4]
     """
 
+    __metadata_request__split: ClassVar = {"groups": True}
+
     def __init__(self, cv: Any = 5, *, unlabeled: Any = -1) -> None:
         self.cv = cv
         self.unlabeled = unlabeled
@@ -71,16 +73,13 @@ class LabeledSplit(BaseEstimator):
             Positions of labelled test rows.
         """
         y = np.asarray(y)
-        if n_samples_of(X) != len(y):
-            raise ValueError(
-                f"X has {n_samples_of(X)} rows and y {len(y)} labels; expected one "
-                "label, or mark, for each row."
-            )
+        self._check_length("X", X, y)
+        self._check_length("groups", groups, y)
         chosen = labelled_rows(y, self.unlabeled)
         known, rest = np.flatnonzero(chosen), np.flatnonzero(~chosen)
         if groups is not None:
             groups = np.asarray(groups)[known]
-        splitter = check_cv(self.cv, y[known], classifier=True)
+        splitter = self._splitter(y[known])
         placeholder = np.zeros((len(known), 1))
         for train, test in splitter.split(placeholder, y[known], groups):
             yield np.sort(np.concatenate([known[train], rest])), known[test]
@@ -106,4 +105,20 @@ class LabeledSplit(BaseEstimator):
             chosen = labelled_rows(np.asarray(y), self.unlabeled)
             X, y = np.zeros((int(chosen.sum()), 1)), np.asarray(y)[chosen]
             groups = None if groups is None else np.asarray(groups)[chosen]
-        return int(check_cv(self.cv, y, classifier=True).get_n_splits(X, y, groups))
+        return int(self._splitter(y).get_n_splits(X, y, groups))
+
+    def _splitter(self, y: Any) -> Any:
+        if isinstance(self.cv, Iterator):
+            raise ValueError(
+                f"cv={self.cv!r} can be read only once, and a search reads the splits "
+                "more often. Pass a list: cv=list(...)."
+            )
+        return check_cv(self.cv, y, classifier=True)
+
+    @staticmethod
+    def _check_length(name: str, values: Any, y: Array) -> None:
+        if values is not None and n_samples_of(values) != len(y):
+            raise ValueError(
+                f"{name} has {n_samples_of(values)} rows and y {len(y)} labels; "
+                "expected one label, or mark, for each row."
+            )

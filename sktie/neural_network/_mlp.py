@@ -15,6 +15,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sktie._compat import (
+    WRAPPER_FRAMES,
     CallbackSupportMixin,
     HasMethods,
     Interval,
@@ -26,11 +27,16 @@ from sktie._labels import Sample, append_unlabeled, encode_sample
 from sktie._loss import (
     Loss,
     classification_loss,
-    log_probability,
     most_probable,
     probability,
 )
-from sktie._prior import Encoder, check_unlabeled, find_prior, fitted_prior
+from sktie._prior import (
+    Encoder,
+    check_unlabeled,
+    find_prior,
+    fitted_prior,
+    takes_sparse,
+)
 from sktie._rows import canonical_rows, drop_zero_weight
 from sktie._typing import Array, FloatArray
 from sktie._validation import check_parameters, unchanged_on_error
@@ -101,18 +107,19 @@ class TiedMLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     learning_rate_init : float, default=1e-3
         Step size of Adam, in units of ``(1 + tie)^(-1/2)`` of a weight.
     tol : float, default=1e-6
-        L-BFGS: largest entry of the gradient at the end. Adam: least fall of the loss
-        within ``n_iter_no_change`` epochs, to go on. Early stopping: least rise of
-        the validation score.
+        L-BFGS: largest entry of the gradient at the end. Adam: what an epoch must
+        lower the loss by, or early stopping an iteration raise the best score by, to
+        count as an improvement.
     max_iter : int, default=1000
         Most iterations of L-BFGS, or epochs.
     early_stopping : bool, default=False
         Whether to hold back a stratified part of the labelled rows, stop when its
-        accuracy rises no more, and return the parameters that were best on it.
+        accuracy rises no more, and return the parameters that were best on it. Ending
+        at ``max_iter`` is no reason for a warning then.
     validation_fraction : float, default=0.1
         The part held back.
     n_iter_no_change : int, default=10
-        Iterations without improvement at which to stop.
+        Iterations without improvement at which to stop (L-BFGS: with early stopping).
     class_weight : dict, "balanced" or None, default=None
         Factors for the classes, as in scikit-learn.
     unlabeled : int, str or None, default=None
@@ -283,7 +290,7 @@ class TiedMLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
+        tags.input_tags.sparse = takes_sparse(self.pair)
         return tags
 
     @with_callbacks  # type: ignore[untyped-decorator]
@@ -427,12 +434,12 @@ class TiedMLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         shapes = problem.hidden.anchor.shape, problem.output.anchor.shape
         if previous is not None:
             classes, activation, hidden, output = previous
-            rows = problem.loss.reduce(output) if len(output) > 1 else output
             if (
                 np.array_equal(classes, self.classes_)
                 and activation == self.activation_
-                and (hidden.shape, rows.shape) == shapes
+                and hidden.shape == shapes[0]
             ):
+                rows = problem.loss.reduce(output)
                 return problem.join(
                     problem.hidden.locate(hidden), problem.output.locate(rows)
                 )
@@ -459,27 +466,28 @@ class TiedMLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             stopping = EarlyStopping(
                 held_back.accuracy, self.tol, self.n_iter_no_change
             )
-        if theta.size == 0:  # Infinite ties hold both layers.
-            return Trained(theta, [], True)
         n_rows = len(problem.weight)
         size = 200 if self.batch_size == "auto" else int(self.batch_size)
-        trained = OPTIMIZERS[self.solver](
-            problem,
-            theta,
-            tol=self.tol,
-            max_iter=self.max_iter,
-            after_step=progress(self.verbose, callback, stopping),
-            n_rows=n_rows,
-            batch_size=min(size, n_rows),
-            learning_rate=self.learning_rate_init,
-            patience=np.inf if stopping else self.n_iter_no_change,
-            rng=rng,
-        )
+        trained = Trained(theta, [], True)
+        if theta.size > 0:  # Infinite ties may hold both layers.
+            trained = OPTIMIZERS[self.solver](
+                problem,
+                theta,
+                tol=self.tol,
+                max_iter=self.max_iter,
+                after_step=progress(self.verbose, callback, stopping),
+                n_rows=n_rows,
+                batch_size=min(size, n_rows),
+                learning_rate=self.learning_rate_init,
+                patience=np.inf if stopping else self.n_iter_no_change,
+                rng=rng,
+            )
         if stopping is None:
             return trained
+        best = stopping.theta if stopping.scores else trained.theta
         self.validation_scores_ = stopping.scores
-        self.best_validation_score_ = max(stopping.scores, default=np.nan)
-        return replace(trained, theta=stopping.theta)
+        self.best_validation_score_ = stopping.score(best)
+        return replace(trained, theta=best)
 
     def _warn(self, trained: Trained) -> None:
         if trained.converged or self.early_stopping:
@@ -489,7 +497,7 @@ class TiedMLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             f"at a loss of {trained.loss_curve[-1]:.3g}. Increase max_iter or tol (now "
             f"{self.tol}), scale the features (StandardScaler), or raise alpha.",
             ConvergenceWarning,
-            stacklevel=4,
+            stacklevel=3 + WRAPPER_FRAMES,
         )
 
     def _store(self, problem: NetworkLoss, trained: Trained) -> None:
@@ -540,7 +548,8 @@ class TiedMLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         ndarray of shape (n_samples,)
             Class labels.
         """
-        return np.asarray(self.classes_[most_probable(self._raw(X))])
+        index = most_probable(self._raw(X))
+        return np.asarray(self.classes_[index])
 
     def predict_proba(self, X: Any) -> FloatArray:
         """Return the probability of each class.
@@ -568,6 +577,7 @@ class TiedMLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_samples, n_classes)
-            Log-probabilities, accurate where a probability rounds to 0 or 1.
+            The logarithm of `predict_proba`; -inf where that is 0.
         """
-        return log_probability(self._raw(X))
+        with np.errstate(divide="ignore"):
+            return np.log(self.predict_proba(X))

@@ -15,6 +15,7 @@ from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sktie._compat import (
+    WRAPPER_FRAMES,
     CallbackSupportMixin,
     Interval,
     StrOptions,
@@ -55,7 +56,7 @@ class AutoencoderPrior(CallbackSupportMixin, EncoderPrior):
             + alpha / (2n) |W|^2
 
     with m the weighted mean of the rows, n the sum of their weights ``s_i``, and W the
-    weights of encoder and decoder:
+    weights as they are stored, of encoder and decoder, or of both in one:
 
     .. math::
 
@@ -93,10 +94,10 @@ class AutoencoderPrior(CallbackSupportMixin, EncoderPrior):
     batch_size : "auto" or int, default="auto"
         Rows of a minibatch; "auto" is 200.
     learning_rate_init : float, default=1e-3
-        Step size of Adam.
+        Step size of Adam, in units of the spread of the features.
     tol : float, default=1e-4
-        L-BFGS: largest entry of the gradient at the end. Adam: least fall of the loss,
-        within ten epochs, to go on.
+        L-BFGS: largest entry of the gradient at the end, with the features measured in
+        units of their spread. Adam: what one epoch of ten must lower the loss by.
     max_iter : int, default=1000
         Most iterations of L-BFGS, or epochs; of each temperature.
     verbose : int, default=0
@@ -250,7 +251,10 @@ class AutoencoderPrior(CallbackSupportMixin, EncoderPrior):
         check_parameters(self, REMEDIES)
         X = validate_data(self, X, dtype=[np.float64, np.float32])
         weight = check_weight(sample_weight, X)
-        rows, weight, _ = canonical_rows(*drop_zero_weight(X, weight))
+        rows, weight, _ = drop_zero_weight(X, weight)
+        merged = canonical_rows(rows, weight)
+        if len(merged[0]) >= self.n_components or self.activation != "softmax":
+            rows, weight, _ = merged
         rng = check_random_state(self.random_state)
         mean = np.average(rows, axis=0, weights=weight).astype(X.dtype)
         rows = rows - mean
@@ -403,9 +407,15 @@ class AutoencoderPrior(CallbackSupportMixin, EncoderPrior):
             work = float(problem.X.size) * problem.n_units
             solver = "lbfgs" if work < LBFGS_WORK else "adam"
         size = 200 if self.batch_size == "auto" else int(self.batch_size)
-        return OPTIMIZERS[solver](
-            problem,
-            theta,
+        unit = problem.units()
+
+        def scaled(place: FloatArray, rows: Any) -> tuple[float, FloatArray]:
+            value, gradient = problem(place * unit, rows)
+            return value, gradient * unit
+
+        trained = OPTIMIZERS[solver](
+            scaled,
+            theta / unit,
             tol=self.tol,
             max_iter=self.max_iter,
             after_step=progress(self.verbose, callback),
@@ -415,6 +425,7 @@ class AutoencoderPrior(CallbackSupportMixin, EncoderPrior):
             patience=10,
             rng=rng,
         )
+        return replace(trained, theta=trained.theta * unit)
 
     def _store(
         self, problem: Reconstruction, trained: list[Trained], mean: FloatArray
@@ -429,7 +440,9 @@ class AutoencoderPrior(CallbackSupportMixin, EncoderPrior):
             # Hard codes as a softmax encoder: at the floor of the temperatures.
             floor = FLOOR * problem.total / float(problem.weight.sum())
             self.temperature_ = max(problem.temperature, floor)
+        self._variance = np.inf
         if problem.centred:
+            self._variance = problem.within_variance(self._weights)
             squares = np.square(self._weights).sum(axis=1)
             inner = -0.5 * squares / self.temperature_
             self.decoder_intercept_ = mean
@@ -453,7 +466,7 @@ class AutoencoderPrior(CallbackSupportMixin, EncoderPrior):
             f"at a loss of {trained[-1].loss_curve[-1]:.3g}. Increase max_iter, or tol "
             f"(now {self.tol}).",
             ConvergenceWarning,
-            stacklevel=4,
+            stacklevel=3 + WRAPPER_FRAMES,
         )
 
 

@@ -22,6 +22,10 @@ from sktie._typing import Array, FloatArray, IntArray, Matrix
 
 #: Clusters that a row belongs to.
 N_NEAR = 3
+#: Variances within clusters by which another cluster is clearly farther away. With 1,
+#: labels hardly travel along a strip of clusters; with 8, groups of rows that are 10
+#: standard deviations apart begin to mix.
+APART = 3.0
 #: How readily a walk is lost at a step, and how much more readily than an ordinary row
 #: a labelled one ends it. Chosen on the transductive accuracy and log-loss of
 #: load_digits and of 4000 training images of MNIST, with 10 to all labels and 8 to 600
@@ -43,13 +47,19 @@ def blocks(n_rows: int, n_columns: int) -> Iterator[slice]:
 
 
 def local_codes(
-    X: Matrix, coef: FloatArray, intercept: FloatArray, weight: FloatArray | None
+    X: Matrix,
+    coef: FloatArray,
+    intercept: FloatArray,
+    weight: FloatArray | None,
+    within: float,
 ) -> sp.csr_matrix:
     """Return the shares (n_samples, n_clusters) of the nearest clusters of each row.
 
-    They fall off with the score ``x'coef_h + intercept_h`` relative to the best one, in
-    units of the mean difference between the first and the last of the nearest; so they
-    do not depend on the temperature of the encoder.
+    They fall off with the score ``x'coef_h + intercept_h`` relative to the best one.
+    The unit is the mean difference between the first and the last of the nearest, as
+    many clusters make a graph by it however small they are; but at most APART times
+    ``within``, the variance within clusters as a score, so that clusters far apart stay
+    apart. Both measure scores, and the temperature of the encoder drops out.
     """
     n_samples, n_clusters = X.shape[0], len(coef)
     n_near = min(N_NEAR, n_clusters)
@@ -65,7 +75,7 @@ def local_codes(
         best = np.take_along_axis(scores, place, axis=1)
         near[rows] = place
         gap[rows] = best.max(axis=1, keepdims=True) - best
-    unit = np.average(gap.max(axis=1), weights=weight)
+    unit = min(np.average(gap.max(axis=1), weights=weight), APART * within)
     share = np.exp(-gap / unit) if unit > 0 else np.ones_like(gap)
     share /= share.sum(axis=1, keepdims=True)
     ends = np.arange(0, share.size + 1, n_near)

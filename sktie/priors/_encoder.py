@@ -16,6 +16,7 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
 from sktie._labels import check_weight
+from sktie._rows import canonical_rows, drop_zero_weight
 from sktie._typing import Array, FloatArray, Matrix
 from sktie.linear_model._softmax import softmax_regression
 from sktie.nn import ACTIVATIONS
@@ -32,6 +33,8 @@ class EncoderPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
 
     coef_: FloatArray
     intercept_: FloatArray
+    #: Of softmax units: mean squared distance of a row to its centre, inf if unknown.
+    _variance: float
 
     @abstractmethod
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Any:
@@ -131,8 +134,8 @@ class EncoderPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         intercept : ndarray of shape (n_classes,)
             Intercepts, centred over the classes.
         """
-        X, y_index, weight = self._read(X, y_index, n_classes, sample_weight)
-        targets = self._targets(X, y_index, n_classes, weight)
+        rows = self._read(X, y_index, n_classes, sample_weight)
+        X, targets, weight = self._lesson(*rows, n_classes)
         return softmax_regression(X, targets, weight, C=ANCHOR_C)
 
     def readout_anchor(
@@ -161,8 +164,8 @@ class EncoderPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         intercept : ndarray of shape (n_classes,)
             Intercepts, centred over the classes.
         """
-        X, y_index, weight = self._read(X, y_index, n_classes, sample_weight)
-        targets = self._targets(X, y_index, n_classes, weight)
+        rows = self._read(X, y_index, n_classes, sample_weight)
+        X, targets, weight = self._lesson(*rows, n_classes)
         return softmax_regression(self._units(X), targets, weight, C=READOUT_C)
 
     def _read(
@@ -210,7 +213,9 @@ class EncoderPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
                 f"activation={self.activation!r} makes no clusters, and so there is "
                 "no cluster-to-class table. Use activation='softmax'."
             )
-        return local_codes(X, self.coef_, self.intercept_, weight)
+        # The variance within clusters, on the scale of the scores.
+        within = self._variance / self.temperature_
+        return local_codes(X, self.coef_, self.intercept_, weight, within)
 
     def _targets(
         self, X: Matrix, y_index: Array, n_classes: int, weight: FloatArray | None
@@ -221,6 +226,17 @@ class EncoderPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         else:
             probability = self._read_out(X, y_index, n_classes, weight)
         return sharpen(probability).astype(X.dtype)
+
+    def _lesson(
+        self, X: Matrix, y_index: Array, weight: FloatArray | None, n_classes: int
+    ) -> tuple[Matrix, FloatArray, FloatArray]:
+        """Return what an anchor is taught: rows, their class targets and weights.
+
+        The regression stops early, and on other rows would stop elsewhere: equal ones
+        are merged here too, and all put in canonical order.
+        """
+        X, mass, y_index = canonical_rows(*drop_zero_weight(X, weight, y_index))
+        return X, self._targets(X, y_index, n_classes, mass), mass
 
     def _read_out(
         self, X: Matrix, y_index: Array, n_classes: int, weight: FloatArray | None

@@ -20,7 +20,12 @@ from sktie._typing import FloatArray, IntArray, Matrix
 from sktie._validation import check_parameters
 from sktie.priors._class_table import blocks, one_hot
 from sktie.priors._encoder import EncoderPrior
-from sktie.priors._temperature import SAMPLE_ROWS, auto_temperature, softmax_encoder
+from sktie.priors._temperature import (
+    SAMPLE_ROWS,
+    auto_temperature,
+    softmax_encoder,
+    within_variance,
+)
 
 #: Multiplications of one pass of k-means from which minibatches are used.
 MINIBATCH_WORK = 4e10
@@ -103,7 +108,7 @@ class KMeansPrior(ClusterMixin, EncoderPrior):
     inertia_ : float
         Weighted sum of squared distances to the nearest centre, of the same rows.
     n_iter_ : int
-        Passes over the rows; with `partial_fit`, batches seen.
+        Passes over the rows, and batches since.
     n_features_in_ : int
         Columns of X.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -131,7 +136,8 @@ class KMeansPrior(ClusterMixin, EncoderPrior):
     lets clusters without labels take them from their neighbours. A row belongs to its
     three nearest clusters with shares Z (close to 1 for a clear nearest one); clusters
     that share rows are neighbours, ``W = Z'SZ``. With the labelled counts
-    ``F = Z_l' S_l Y``, the table solves
+    ``F = Z_l' S_l Y`` (and a hundredth of their sum, spread over all clusters), the
+    table solves
     ``(diag(1.1 W 1 + 10 F 1) - W) A = F``, rows normalised: the class at which a walk
     over the clusters ends that stops at labelled rows, and is lost with a small
     probability at each step. It is the harmonic solution of [2]_, with the memory loss
@@ -256,8 +262,7 @@ class KMeansPrior(ClusterMixin, EncoderPrior):
         self.n_iter_ = int(found.n_iter_)
         self._online: Any = None
         self._store(found.cluster_centers_, rows, mass)
-        self.labels_ = self._nearest(X)
-        self.inertia_ = self._inertia(X, weight)
+        self._label(X, weight, rows, mass)
         self._mass = np.bincount(
             self.labels_, weights=weight, minlength=self.n_clusters
         )
@@ -288,6 +293,11 @@ class KMeansPrior(ClusterMixin, EncoderPrior):
         first = not hasattr(self, "cluster_centers_")
         X, weight = self._read_rows(X, sample_weight, reset=first)
         rows, mass, _ = drop_zero_weight(X, weight)
+        if not first and self.n_clusters != self._k:
+            raise ValueError(
+                f"n_clusters={self.n_clusters}, but this prior has {self._k} clusters, "
+                "which partial_fit can only move. Call fit for another number."
+            )
         if first:
             self._check_enough(rows.shape[0])
             self._online, self.n_iter_ = self._minibatch(self.init), 0
@@ -304,8 +314,7 @@ class KMeansPrior(ClusterMixin, EncoderPrior):
         self._online.partial_fit(rows, sample_weight=mass)
         self.n_iter_ += 1
         self._store(self._online.cluster_centers_.copy(), rows, mass)
-        self.labels_ = self._nearest(X)
-        self.inertia_ = self._inertia(X, weight)
+        self._label(X, weight, rows, mass)
         return self
 
     def transform(self, X: Any) -> Any:
@@ -358,14 +367,21 @@ class KMeansPrior(ClusterMixin, EncoderPrior):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows.
+        X : array-like of shape (n_samples, n_features)
+            Rows; for sparse ones, `transform` with ``code="soft"`` returns the same.
+            (Of what gives probabilities for sparse rows, scikit-learn's estimator
+            checks ask that it be a classifier.)
 
         Returns
         -------
         ndarray of shape (n_samples, n_clusters)
             ``softmax(X @ coef_.T + intercept_)``.
         """
+        if sp.issparse(X):
+            raise TypeError(
+                f"predict_proba got sparse rows of type {type(X).__name__}; expected "
+                "dense ones. Use transform, with code='soft', or X.toarray()."
+            )
         return self._units(self._read_known(X))
 
     def inverse_transform(self, X: Any) -> FloatArray:
@@ -442,7 +458,7 @@ class KMeansPrior(ClusterMixin, EncoderPrior):
         return {
             "init": init,
             # As KMeans, but without its warning that an array needs one start only.
-            "n_init": 1 if hasattr(init, "__array__") else self.n_init,
+            "n_init": self.n_init if isinstance(init, str) or callable(init) else 1,
             "max_iter": self.max_iter,
             "verbose": self.verbose,
             "random_state": self.random_state,
@@ -469,6 +485,15 @@ class KMeansPrior(ClusterMixin, EncoderPrior):
         )
         self.coef_ = coef.astype(rows.dtype)
         self.intercept_ = intercept.astype(rows.dtype)
+
+    def _label(
+        self, X: Matrix, weight: FloatArray | None, rows: Matrix, mass: FloatArray
+    ) -> None:
+        """Set what the centres make of all rows, and of the distinct ones."""
+        self.labels_ = self._nearest(X)
+        self.inertia_ = self._inertia(X, weight)
+        labels = self.labels_ if rows is X else self._nearest(rows)
+        self._variance = within_variance(self.inertia_, mass, labels)
 
     def _nearest(self, X: Matrix) -> IntArray:
         nearest = np.empty(X.shape[0], dtype=np.int32)

@@ -8,6 +8,7 @@ import numpy as np
 
 from sktie._typing import Array, FloatArray
 from sktie.nn import ACTIVATIONS, Backprop
+from sktie.priors._temperature import within_variance
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,26 @@ class Reconstruction:
             part.reshape(shape).astype(self.X.dtype, copy=False)
             for part, shape in zip(np.split(theta, ends), self.shapes, strict=True)
         ]
+
+    def units(self) -> FloatArray:
+        """Return the unit of each parameter, so that those of X do not matter."""
+        of_rows = float(np.sqrt(self.total / self.weight.sum(dtype=np.float64)))
+        if self.centred:
+            scales = [of_rows]
+        elif self.activation == "softmax":
+            scales = [1 / of_rows, 1.0, of_rows, of_rows]
+        else:
+            scales = [1.0, 1.0, of_rows, 1.0]
+        sizes = [int(np.prod(shape)) for shape in self.shapes]
+        return np.repeat(scales[: len(sizes)], sizes)
+
+    def within_variance(self, centres: FloatArray) -> float:
+        """Return the mean squared distance of rows to the nearest centre."""
+        scores = self.X @ centres.T - 0.5 * np.square(centres).sum(axis=1)
+        squares = np.einsum("ij,ij->i", self.X, self.X)
+        squared = np.maximum(squares - 2 * scores.max(axis=1), 0)
+        inertia = float(np.sum(self.weight * squared, dtype=np.float64))
+        return within_variance(inertia, self.weight, scores.argmax(axis=1))
 
     def __call__(
         self, theta: FloatArray, rows: Array | None

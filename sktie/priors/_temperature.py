@@ -11,7 +11,7 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import entr, softmax
 
-from sktie._typing import FloatArray
+from sktie._typing import FloatArray, IntArray
 
 #: Rows from which a temperature is computed.
 SAMPLE_ROWS = 1000
@@ -31,6 +31,27 @@ def softmax_encoder(
     coef = offset / temperature
     intercept = -(offset @ mean + 0.5 * np.square(offset).sum(axis=1)) / temperature
     return coef, intercept
+
+
+def within_variance(inertia: float, weight: FloatArray, labels: IntArray) -> float:
+    """Return the mean squared distance of rows to the centre of their cluster.
+
+    As centres are means, it is corrected like any variance: ``n / (n - k)``.
+
+    Parameters
+    ----------
+    inertia : float
+        Weighted sum of the squared distances.
+    weight : ndarray of shape (n_samples,)
+        Weights of distinct rows.
+    labels : ndarray of shape (n_samples,)
+        Clusters of these rows.
+    """
+    n_samples, n_used = len(labels), len(np.unique(labels))
+    if n_samples == n_used:
+        return np.inf
+    mean = inertia / float(weight.sum(dtype=np.float64))
+    return mean * n_samples / (n_samples - n_used)
 
 
 def auto_temperature(

@@ -166,18 +166,26 @@ def fit_priors(name, data, split, memory, quick):
     few = 20 if quick else 10**9
     seed = split % 5 if name == "mnist" else split
     fit = memory.cache(_fit_prior)
-    return {
-        "KMeansPrior": fit(Clusters, min(few, CLUSTERS[name]), data.X, seed),
+    found = {
+        "KMeansPrior": fit(KMeansPrior, min(few, CLUSTERS[name]), data.X, seed),
         "AutoencoderPrior": fit(
-            Units, min(few, UNITS[name]), data.X, 0 if name == "mnist" else seed
+            AutoencoderPrior,
+            min(few, UNITS[name]),
+            data.X,
+            0 if name == "mnist" else seed,
         ),
     }
+    # What is on disk is the plain prior: other processes know no class of this one.
+    found["KMeansPrior"].__class__ = Clusters
+    found["AutoencoderPrior"].__class__ = Units
+    return found
 
 
 def _fit_prior(kind, size, X, seed):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        options = {"max_iter": 60} if kind is Units and len(X) > 5000 else {}
+        slow = kind is AutoencoderPrior and len(X) > 5000
+        options = {"max_iter": 60} if slow else {}
         return kind(size, random_state=seed, **options).fit(X)
 
 
