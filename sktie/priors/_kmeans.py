@@ -368,9 +368,9 @@ class KMeansPrior(ClusterMixin, EncoderPrior):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Rows; for sparse ones, `transform` with ``code="soft"`` returns the same.
-            (Of what gives probabilities for sparse rows, scikit-learn's estimator
-            checks ask that it be a classifier.)
+            Rows. For sparse ones, `transform` with ``code="soft"`` returns the same;
+            of what gives probabilities for sparse rows, scikit-learn's estimator checks
+            ask that it be a classifier.
 
         Returns
         -------
