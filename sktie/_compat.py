@@ -35,12 +35,12 @@ except ImportError:
 
 
 __all__ = [
+    "WRAPPER_FRAMES",
     "CallbackSupportMixin",
     "HasMethods",
     "Interval",
     "InvalidParameterError",
     "StrOptions",
-    "WRAPPER_FRAMES",
     "adam_optimizer",
     "check_sample_weight",
     "fit_callbacks",
