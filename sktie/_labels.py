@@ -91,17 +91,27 @@ def encode_sample(
 
 def labelled_rows(y: Array, unlabeled: Any) -> Array:
     """Return which rows have a label; some must."""
-    text = y.dtype.kind in "US" or (
-        y.dtype.kind == "O" and all(isinstance(label, str) for label in y)
-    )
-    if text != isinstance(unlabeled, str):
+    if isinstance(unlabeled, (bool, np.bool_)):
+        raise ValueError(
+            f"unlabeled={unlabeled!r} is no mark of rows; expected the label in y of "
+            "rows that have none, such as -1, or None where every label is a class."
+        )
+    chosen = np.asarray(y != unlabeled, dtype=bool)
+    kinds = {type(label) for label in y[chosen]} if y.dtype.kind == "O" else set()
+    if str in kinds and len(kinds) > 1:
+        names = ", ".join(sorted(kind.__name__ for kind in kinds - {str}))
+        raise ValueError(
+            f"y mixes strings with {names}; expected strings alone. Mark rows without "
+            "a class by a string too: y.fillna('none') and unlabeled='none'."
+        )
+    text = y.dtype.kind in "US" or str in kinds
+    if chosen.all() and text != isinstance(unlabeled, str):
         holds = "strings" if text else "numbers"
         raise ValueError(
             f"unlabeled={unlabeled!r} cannot mark rows of y, which holds {holds}; "
             "expected a label of the same kind. Mark rows without a class by such a "
             "label in y, and pass it as `unlabeled`."
         )
-    chosen = np.asarray(y != unlabeled, dtype=bool)
     if not chosen.any():
         raise ValueError(
             f"y holds no labelled row: all {len(y)} are marked by "

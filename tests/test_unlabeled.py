@@ -126,7 +126,8 @@ def test_a_mark_that_sorts_between_the_classes_shifts_none_of_them(make):
 
 @models
 def test_a_mark_that_no_row_has_changes_nothing(make, labels):
-    with_mark = make(PRIOR, unlabeled=-1).fit(X, labels)
+    with pytest.warns(UserWarning, match="no row of y is marked so"):
+        with_mark = make(PRIOR, unlabeled=-1).fit(X, labels)
     without = make(PRIOR).fit(X, labels)
     assert_array_equal(prediction(with_mark), prediction(without))
 

@@ -17,9 +17,11 @@ from sktie._typing import Array, IntArray
 class LabeledSplit(BaseEstimator):
     """Split the labelled rows; put those without a label into every training set.
 
-    For ``cv`` of `GridSearchCV` and its relatives, where some rows of y are marked as
-    unlabelled: these are never scored, and folds are stratified by the classes of the
-    others. Any scorer works with it.
+    For ``cv`` of `GridSearchCV`, `cross_val_score` and their relatives, where some rows
+    of y are marked as unlabelled: these are never scored, and folds are stratified by
+    the classes of the others. Any scorer works with it. It serves searches and scores,
+    not `CalibratedClassifierCV` or `cross_val_predict`, which need a prediction for
+    every row. With `learning_curve` use ``shuffle=True``.
 
     Parameters
     ----------
@@ -72,6 +74,11 @@ class LabeledSplit(BaseEstimator):
         test : ndarray of shape (n_test,)
             Positions of labelled test rows.
         """
+        if y is None:
+            raise ValueError(
+                "LabeledSplit got y=None; expected labels, some of them "
+                f"{self.unlabeled!r}. Pass y, or use KFold."
+            )
         y = np.asarray(y)
         self._check_length("X", X, y)
         self._check_length("groups", groups, y)

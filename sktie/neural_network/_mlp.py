@@ -117,7 +117,8 @@ class TiedMLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         accuracy rises no more, and return the parameters that were best on it. Ending
         at ``max_iter`` is no reason for a warning then.
     validation_fraction : float, default=0.1
-        The part held back.
+        The part of the distinct labelled rows that is held back; at least as many as
+        there are classes.
     n_iter_no_change : int, default=10
         Iterations without improvement at which to stop (L-BFGS: with early stopping).
     class_weight : dict, "balanced" or None, default=None
@@ -401,14 +402,15 @@ class TiedMLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     ) -> tuple[NetworkLoss, NetworkLoss]:
         """Split the objective in two: to train on, and to stop by."""
         counts = np.bincount(y_index)
-        n_held = int(np.ceil(self.validation_fraction * len(y_index)))
         n_classes = len(self.classes_)
+        n_held = int(np.ceil(self.validation_fraction * len(y_index)))
+        n_held = max(n_held, n_classes)
         if counts.min() < 2 or min(n_held, len(y_index) - n_held) < n_classes:
             raise ValueError(
-                f"early_stopping=True holds back {n_held} of {len(y_index)} labelled "
-                f"rows, but they must have all {n_classes} classes on both sides (the "
-                f"smallest has {counts.min()} rows). Set early_stopping=False, raise "
-                "validation_fraction, or label more rows."
+                f"early_stopping=True holds back {n_held} of {len(y_index)} distinct "
+                f"labelled rows, but all {n_classes} classes must be on both sides; "
+                f"the smallest has {counts.min()} of these rows. Set "
+                "early_stopping=False, change validation_fraction, or label more rows."
             )
         parts = train_test_split(
             np.arange(len(y_index)),

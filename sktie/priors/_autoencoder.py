@@ -256,7 +256,9 @@ class AutoencoderPrior(CallbackSupportMixin, EncoderPrior):
         if len(merged[0]) >= self.n_components or self.activation != "softmax":
             rows, weight, _ = merged
         rng = check_random_state(self.random_state)
-        mean = np.average(rows, axis=0, weights=weight).astype(X.dtype)
+        # In float64, as a long sum of float32 loses the mean of far-off rows.
+        wide = weight.astype(np.float64)
+        mean = np.average(rows, axis=0, weights=wide).astype(X.dtype)
         rows = rows - mean
         problem, theta, temperatures = self._start(rows, weight, rng)
         trained: list[Trained] = []
@@ -265,8 +267,8 @@ class AutoencoderPrior(CallbackSupportMixin, EncoderPrior):
                 problem = replace(problem, temperature=temperature)
                 trained.append(self._train(problem, theta, rng, callback))
                 theta = trained[-1].theta
-        self._warn(trained)
         self._store(problem, trained, mean)
+        self._warn(trained)
         return self
 
     def transform(self, X: Any) -> FloatArray:
@@ -284,7 +286,7 @@ class AutoencoderPrior(CallbackSupportMixin, EncoderPrior):
         """
         check_is_fitted(self)
         X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
-        return self._units(X)
+        return self._units(X).astype(X.dtype, copy=False)
 
     def inverse_transform(self, X: Any) -> FloatArray:
         """Return what the decoder makes of codes.
@@ -360,11 +362,11 @@ class AutoencoderPrior(CallbackSupportMixin, EncoderPrior):
         if self.activation == "softmax":
             return self._start_at_centres(problem, total, rng)
         p = rows.shape[1]
-        encoder = glorot_uniform(rng, (k, p))
-        parts = [encoder, np.zeros(k), np.zeros(p)]
+        parts = [glorot_uniform(rng, (k, p)), np.zeros(k), np.zeros(p)]
         if not problem.share:
             parts.append(glorot_uniform(rng, (k, p)))
-        return problem, np.concatenate([part.ravel() for part in parts]), [1.0]
+        theta = np.concatenate([part.ravel() for part in parts]) * problem.units()
+        return problem, theta, [1.0]
 
     def _start_at_centres(
         self, problem: Reconstruction, total: float, rng: np.random.RandomState
@@ -442,7 +444,7 @@ class AutoencoderPrior(CallbackSupportMixin, EncoderPrior):
             self.temperature_ = max(problem.temperature, floor)
         self._variance = np.inf
         if problem.centred:
-            self._variance = problem.within_variance(self._weights)
+            self._variance = problem.variance_within(self._weights)
             squares = np.square(self._weights).sum(axis=1)
             inner = -0.5 * squares / self.temperature_
             self.decoder_intercept_ = mean
@@ -463,8 +465,8 @@ class AutoencoderPrior(CallbackSupportMixin, EncoderPrior):
             return
         warnings.warn(
             f"{type(self).__name__} stopped after max_iter={self.max_iter} iterations, "
-            f"at a loss of {trained[-1].loss_curve[-1]:.3g}. Increase max_iter, or tol "
-            f"(now {self.tol}).",
+            f"at a loss of {self.loss_:.3g}. Increase max_iter, or tol (now "
+            f"{self.tol}).",
             ConvergenceWarning,
             stacklevel=3 + WRAPPER_FRAMES,
         )

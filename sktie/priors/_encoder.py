@@ -33,6 +33,8 @@ class EncoderPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
 
     coef_: FloatArray
     intercept_: FloatArray
+    activation: str
+    temperature_: float
     #: Of softmax units: mean squared distance of a row to its centre, inf if unknown.
     _variance: float
 
@@ -106,7 +108,7 @@ class EncoderPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             Sharpened class probabilities.
         """
         X, y_index, weight = self._read(X, y_index, n_classes, sample_weight)
-        return self._targets(X, y_index, n_classes, weight)
+        return self._targets(X, y_index, weight, n_classes)
 
     def linear_anchor(
         self, X: Any, y_index: Any, n_classes: int, sample_weight: Any = None
@@ -218,13 +220,13 @@ class EncoderPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         return local_codes(X, self.coef_, self.intercept_, weight, within)
 
     def _targets(
-        self, X: Matrix, y_index: Array, n_classes: int, weight: FloatArray | None
+        self, X: Matrix, y_index: Array, weight: FloatArray | None, n_classes: int
     ) -> FloatArray:
         if self.activation == "softmax":
             codes = self._local_codes(X, weight)
             probability = codes @ class_table(codes, y_index, n_classes, weight)
         else:
-            probability = self._read_out(X, y_index, n_classes, weight)
+            probability = self._read_out(X, y_index, weight, n_classes)
         return sharpen(probability).astype(X.dtype)
 
     def _lesson(
@@ -236,13 +238,13 @@ class EncoderPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         are merged here too, and all put in canonical order.
         """
         X, mass, y_index = canonical_rows(*drop_zero_weight(X, weight, y_index))
-        return X, self._targets(X, y_index, n_classes, mass), mass
+        return X, self._targets(X, y_index, mass, n_classes), mass
 
     def _read_out(
-        self, X: Matrix, y_index: Array, n_classes: int, weight: FloatArray | None
+        self, X: Matrix, y_index: Array, weight: FloatArray | None, n_classes: int
     ) -> FloatArray:
         """Return class probabilities of all rows, by a linear model of the units."""
-        units = self._units(X)
+        units = self._units(X).astype(np.float64)
         units -= np.average(units, axis=0, weights=weight)
         spread = np.sqrt(np.average(np.square(units), axis=0, weights=weight))
         units /= np.where(spread > 0, spread, 1)

@@ -261,7 +261,7 @@ class KMeansPrior(ClusterMixin, EncoderPrior):
         found = self._clusterer(rows.shape[0]).fit(rows, sample_weight=mass)
         self.n_iter_ = int(found.n_iter_)
         self._online: Any = None
-        self._store(found.cluster_centers_, rows, mass)
+        self._store(found.cluster_centers_, rows, mass, afresh=True)
         self._label(X, weight, rows, mass)
         self._mass = np.bincount(
             self.labels_, weights=weight, minlength=self.n_clusters
@@ -274,7 +274,8 @@ class KMeansPrior(ClusterMixin, EncoderPrior):
         """Move the centres by one batch of rows, as ``MiniBatchKMeans`` does.
 
         After `fit` it goes on from the centres found, each with the weight of its
-        rows. The mean and the automatic temperature are those of the last batch.
+        rows. The mean and the automatic temperature are those of the last batch that
+        had at least two rows for each cluster.
 
         Parameters
         ----------
@@ -313,8 +314,13 @@ class KMeansPrior(ClusterMixin, EncoderPrior):
             )
         self._online.partial_fit(rows, sample_weight=mass)
         self.n_iter_ += 1
-        self._store(self._online.cluster_centers_.copy(), rows, mass)
+        # Few rows say where centres go, but not how far rows are spread around them.
+        afresh = first or rows.shape[0] >= 2 * self._k
+        variance = getattr(self, "_variance", np.inf)
+        self._store(self._online.cluster_centers_.copy(), rows, mass, afresh)
         self._label(X, weight, rows, mass)
+        if not afresh:
+            self._variance = variance
         return self
 
     def transform(self, X: Any) -> Any:
@@ -343,8 +349,9 @@ class KMeansPrior(ClusterMixin, EncoderPrior):
         if self.code == "soft":
             code = self._units(X)
         else:
-            distance = euclidean_distances(X, self.cluster_centers_)
+            distance = np.sqrt(self._squared(X))
             code = np.maximum(distance.mean(axis=1, keepdims=True) - distance, 0)
+        code = code.astype(X.dtype, copy=False)
         return sp.csr_array(code) if self.sparse_output else code
 
     def predict(self, X: Any) -> IntArray:
@@ -464,27 +471,39 @@ class KMeansPrior(ClusterMixin, EncoderPrior):
             "random_state": self.random_state,
         }
 
-    def _store(self, centres: FloatArray, rows: Matrix, mass: FloatArray) -> None:
-        """Set the centres, and the encoder that they and these rows make."""
-        centres = np.asarray(centres, dtype=rows.dtype)
-        share = mass / mass.sum()
-        mean = np.asarray(rows.T @ share).ravel()
-        chosen = slice(None, None, -(-rows.shape[0] // SAMPLE_ROWS))
-        sample, weight = rows[chosen], mass[chosen]
-        if self.temperature == "auto":
-            squared = euclidean_distances(sample, centres, squared=True)
-            from_mean = euclidean_distances(sample, mean[np.newaxis], squared=True)
-            scale = float(np.average(from_mean[:, 0], weights=weight))
-            temperature = auto_temperature(squared, weight, scale)
-        else:
-            temperature = float(self.temperature)
-        self.cluster_centers_ = centres
-        self.temperature_ = temperature
+    def _store(
+        self, centres: FloatArray, rows: Matrix, mass: FloatArray, afresh: bool
+    ) -> None:
+        """Set the centres and the encoder; mean and temperature too, if afresh."""
+        self.cluster_centers_ = np.asarray(centres, dtype=rows.dtype)
+        if afresh:
+            share = mass.astype(np.float64) / mass.sum(dtype=np.float64)
+            self._mean = np.asarray(rows.T @ share).ravel().astype(rows.dtype)
+            self.temperature_ = self._choose_temperature(rows, mass)
         coef, intercept = softmax_encoder(
-            centres.astype(np.float64), mean.astype(np.float64), temperature
+            self.cluster_centers_.astype(np.float64),
+            self._mean.astype(np.float64),
+            self.temperature_,
         )
         self.coef_ = coef.astype(rows.dtype)
         self.intercept_ = intercept.astype(rows.dtype)
+
+    def _choose_temperature(self, rows: Matrix, mass: FloatArray) -> float:
+        if self.temperature != "auto":
+            return float(self.temperature)
+        chosen = slice(None, None, -(-rows.shape[0] // SAMPLE_ROWS))
+        sample, weight = rows[chosen], mass[chosen]
+        from_mean = self._squared(sample, self._mean[np.newaxis])
+        scale = float(np.average(from_mean[:, 0], weights=weight))
+        return auto_temperature(self._squared(sample), weight, scale)
+
+    def _squared(self, X: Matrix, points: FloatArray | None = None) -> FloatArray:
+        """Return squared distances to the centres, or to other points."""
+        points = self.cluster_centers_ if points is None else points
+        if not sp.issparse(X):
+            # From the mean: |x|^2 - 2x'c + |c|^2 is exact only to the size of |x|^2.
+            X, points = X - self._mean, points - self._mean
+        return np.asarray(euclidean_distances(X, points, squared=True))
 
     def _label(
         self, X: Matrix, weight: FloatArray | None, rows: Matrix, mass: FloatArray

@@ -71,18 +71,24 @@ class Reconstruction:
         ]
 
     def units(self) -> FloatArray:
-        """Return the unit of each parameter, so that those of X do not matter."""
+        """Return the unit of each parameter, so that those of X do not matter.
+
+        With tanh units and sharing they do: what goes in has no unit, what comes out
+        has that of X, and the weights are the same.
+        """
         of_rows = float(np.sqrt(self.total / self.weight.sum(dtype=np.float64)))
         if self.centred:
             scales = [of_rows]
-        elif self.activation == "softmax":
-            scales = [1 / of_rows, 1.0, of_rows, of_rows]
+        elif self.activation in ("identity", "relu"):
+            scales = [1.0, of_rows, of_rows, 1.0]
+        elif self.share:
+            scales = [1.0, 1.0, of_rows]
         else:
-            scales = [1.0, 1.0, of_rows, 1.0]
+            scales = [1 / of_rows, 1.0, of_rows, of_rows]
         sizes = [int(np.prod(shape)) for shape in self.shapes]
         return np.repeat(scales[: len(sizes)], sizes)
 
-    def within_variance(self, centres: FloatArray) -> float:
+    def variance_within(self, centres: FloatArray) -> float:
         """Return the mean squared distance of rows to the nearest centre."""
         scores = self.X @ centres.T - 0.5 * np.square(centres).sum(axis=1)
         squares = np.einsum("ij,ij->i", self.X, self.X)
