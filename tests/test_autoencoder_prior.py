@@ -915,3 +915,26 @@ def test_weights_must_make_sense():
 def test_sparse_rows_are_refused():
     with pytest.raises(TypeError, match="Sparse data was passed"):
         AutoencoderPrior(3).fit(sp.csr_matrix(cloud()))
+
+
+@pytest.mark.parametrize("activation", ["identity", "relu"])
+@pytest.mark.parametrize("share", SHARES)
+def test_units_without_a_scale_of_their_own_do_not_mind_that_of_the_rows(
+    activation, share
+):
+    X = cloud(60)
+    losses = [
+        AutoencoderPrior(2, activation=activation, share=share, random_state=0)
+        .fit(scale * X)
+        .loss_
+        for scale in (1e-6, 1.0, 1e5)
+    ]
+    assert_allclose(losses, losses[1], rtol=1e-6)
+
+
+def test_the_mean_of_many_far_off_float32_rows_is_exact():
+    rng = np.random.default_rng(0)
+    X = (rng.normal(size=(200_000, 2)) + 1000).astype(np.float32)
+    prior = AutoencoderPrior(2, random_state=0, max_iter=1, tol=1.0).fit(X)
+    mean = X.mean(axis=0, dtype=np.float64)
+    assert_allclose(prior.decoder_intercept_, mean, atol=1e-3)

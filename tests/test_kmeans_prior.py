@@ -862,3 +862,22 @@ def test_codes_must_be_codes():
     for bad in (np.array([[-0.25, 1.0, 0.0]]), sp.csr_matrix([[-0.25, 1.0, 0.0]])):
         with pytest.raises(ValueError, match=r"negative numbers, such as -0.25"):
             prior.inverse_transform(bad)
+
+
+def test_the_temperature_does_not_mind_where_the_rows_are():
+    X = cloud(100)
+    prior = KMeansPrior(8, init=X[:8]).fit(X)
+    far = KMeansPrior(8, init=X[:8] + 1e7, code="triangle").fit(X + 1e7)
+    assert_allclose(far.temperature_, prior.temperature_, rtol=1e-4)
+    near = prior.set_params(code="triangle").transform(X)
+    assert_allclose(far.transform(X + 1e7), near, atol=1e-5)
+
+
+def test_a_small_batch_leaves_the_temperature():
+    X = cloud(200)
+    prior = KMeansPrior(8, random_state=0).partial_fit(X[:100])
+    temperature = prior.temperature_
+    prior.partial_fit(X[100:101])
+    assert prior.temperature_ == temperature
+    prior.partial_fit(X[101:])
+    assert prior.temperature_ != temperature

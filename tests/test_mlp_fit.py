@@ -1117,3 +1117,11 @@ def test_callbacks_hear_of_every_iteration_and_change_nothing(data, solver):
     assert callback.events.count("begin iteration") == plain.n_iter_
     assert callback.events.count("end iteration") == plain.n_iter_
     assert plain.n_iter_ <= callback.most
+
+
+def test_early_stopping_counts_distinct_rows():
+    """1000 rows of 3 bits are 8 different ones; one of each class can be held back."""
+    X = np.random.default_rng(0).integers(0, 2, (1000, 3)).astype(float)
+    y = (X.sum(axis=1) > 1).astype(int)
+    model = TiedMLPClassifier(early_stopping=True, random_state=0).fit(X, y)
+    assert len(model.validation_scores_) == model.n_iter_

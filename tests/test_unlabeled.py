@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn import config_context
 from sklearn.datasets import make_blobs
+from sklearn.ensemble import VotingClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
@@ -614,3 +616,31 @@ def test_nothing_is_warned_of_where_no_doubt_is(make, y, params):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         make(**{"pair": PRIOR} | params).fit(X, y)
+
+
+# ---- meta-estimators -----------------------------------------------------------------
+
+
+@models
+def test_meta_estimators_that_hide_the_mark_are_warned_of(make):
+    y = np.where(np.arange(len(X)) < 12, THREE, -1)
+    with pytest.warns(UserWarning, match="meta-estimators.*X_unlabeled"):
+        VotingClassifier([("tied", make(PRIOR, unlabeled=-1))]).fit(X, y)
+
+
+@models
+def test_meta_estimators_take_unlabelled_rows_by_routing(make):
+    known = np.arange(len(X)) < 12
+    with config_context(enable_metadata_routing=True):
+        model = make(PRIOR).set_fit_request(X_unlabeled=True)
+        voting = VotingClassifier([("tied", model)], voting="soft")
+        voting.fit(X[known], THREE[known], X_unlabeled=X[~known])
+    expected = make(PRIOR).fit(X[known], THREE[known], X_unlabeled=X[~known])
+    assert_allclose(voting.predict_proba(X), expected.predict_proba(X))
+
+
+@models
+@pytest.mark.parametrize("mark", [False, True])
+def test_a_boolean_is_no_mark(make, mark):
+    with pytest.raises(ValueError, match="is no mark"):
+        make(PRIOR, unlabeled=mark).fit(X, THREE)
