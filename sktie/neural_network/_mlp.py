@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -40,7 +39,12 @@ from sktie._prior import (
 from sktie._rows import canonical_rows, drop_zero_weight
 from sktie._typing import Array, FloatArray
 from sktie._validation import check_parameters, unchanged_on_error
-from sktie.neural_network._objective import NetworkLoss, TiedLayer, hidden_units
+from sktie.neural_network._objective import (
+    NetworkLoss,
+    TiedLayer,
+    hidden_units,
+    hold_back,
+)
 from sktie.nn import (
     ACTIVATIONS,
     OPTIMIZERS,
@@ -383,7 +387,7 @@ class TiedMLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         )
         if not self.early_stopping:
             return problem, None
-        return self._hold_back(problem, y_index, rng)
+        return hold_back(problem, self.validation_fraction, rng)
 
     def _readout(self, everything: Sample, loss: Loss) -> FloatArray:
         """Return the anchor of the output layer, as the rows that the loss takes."""
@@ -396,38 +400,6 @@ class TiedMLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         rows = np.column_stack([coef, intercept])
         # Two classes: one output, the log-odds of the second.
         return rows[1:] - rows[:1] if len(rows) == 2 else loss.reduce(rows)
-
-    def _hold_back(
-        self, problem: NetworkLoss, y_index: Array, rng: np.random.RandomState
-    ) -> tuple[NetworkLoss, NetworkLoss]:
-        """Split the objective in two: to train on, and to stop by."""
-        counts = np.bincount(y_index)
-        n_classes = len(self.classes_)
-        n_held = int(np.ceil(self.validation_fraction * len(y_index)))
-        n_held = max(n_held, n_classes)
-        if counts.min() < 2 or min(n_held, len(y_index) - n_held) < n_classes:
-            raise ValueError(
-                f"early_stopping=True holds back {n_held} of {len(y_index)} distinct "
-                f"labelled rows, but all {n_classes} classes must be on both sides; "
-                f"the smallest has {counts.min()} of these rows. Set "
-                "early_stopping=False, change validation_fraction, or label more rows."
-            )
-        parts = train_test_split(
-            np.arange(len(y_index)),
-            test_size=n_held,
-            stratify=y_index,
-            random_state=rng,
-        )
-        training, held_back = (
-            replace(
-                problem,
-                X=problem.X[rows],
-                y=problem.y[rows],
-                weight=problem.weight[rows],
-            )
-            for rows in parts
-        )
-        return training, held_back
 
     def _start(
         self, problem: NetworkLoss, previous: Any, rng: np.random.RandomState

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+from sklearn.model_selection import train_test_split
 
 from sktie._loss import Loss, most_probable
 from sktie._typing import Array, FloatArray, Matrix
@@ -98,6 +99,11 @@ class NetworkLoss:
     hidden: TiedLayer
     output: TiedLayer
 
+    def take(self, rows: Array) -> NetworkLoss:
+        """Return the objective of some of the rows."""
+        X, y, weight = self.X[rows], self.y[rows], self.weight[rows]
+        return replace(self, X=X, y=y, weight=weight)
+
     def join(self, hidden: FloatArray, output: FloatArray) -> FloatArray:
         """Return a flat vector of the coordinates U of the layers that can move."""
         both = ((self.hidden, hidden), (self.output, output))
@@ -176,3 +182,23 @@ def hidden_units(
     raw = X @ parameters[:, :-1].T
     raw += parameters[:, -1]
     return ACTIVATIONS[activation](raw)
+
+
+def hold_back(
+    problem: NetworkLoss, fraction: float, rng: np.random.RandomState
+) -> tuple[NetworkLoss, NetworkLoss]:
+    """Split the rows in two, by class: to train on, and to stop by."""
+    y_index, n_classes = problem.loss.class_index(problem.y), problem.loss.n_classes
+    fewest = int(np.bincount(y_index, minlength=n_classes).min())
+    n_held = max(int(np.ceil(fraction * len(y_index))), n_classes)
+    if fewest < 2 or len(y_index) - n_held < n_classes:
+        raise ValueError(
+            f"early_stopping=True holds back {n_held} of {len(y_index)} distinct "
+            f"labelled rows, but all {n_classes} classes must be on both sides; the "
+            f"smallest has {fewest} of these rows. Set early_stopping=False, change "
+            "validation_fraction, or label more rows."
+        )
+    training, held = train_test_split(
+        np.arange(len(y_index)), test_size=n_held, stratify=y_index, random_state=rng
+    )
+    return problem.take(training), problem.take(held)
