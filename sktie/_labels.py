@@ -96,7 +96,9 @@ def labelled_rows(y: Array, unlabeled: Any) -> Array:
             f"unlabeled={unlabeled!r} is no mark of rows; expected the label in y of "
             "rows that have none, such as -1, or None where every label is a class."
         )
-    chosen = np.asarray(y != unlabeled, dtype=bool)
+    chosen = np.ones(len(y), dtype=bool)
+    if y.dtype.kind == "O" or (y.dtype.kind in "US") == isinstance(unlabeled, str):
+        chosen = np.asarray(y != unlabeled, dtype=bool)
     kinds = {type(label) for label in y[chosen]} if y.dtype.kind == "O" else set()
     if str in kinds and len(kinds) > 1:
         names = ", ".join(sorted(kind.__name__ for kind in kinds - {str}))
