@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ from sklearn.utils import check_array
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
-from sktie._compat import check_sample_weight
+from sktie._compat import WRAPPER_FRAMES, check_sample_weight
 from sktie._typing import Array, FloatArray, IntArray, Matrix
 from sktie._validation import Domains
 
@@ -123,8 +124,21 @@ def labelled_rows(y: Array, unlabeled: Any) -> Array:
 
 
 def append_unlabeled(estimator: Any, sample: Sample, X_unlabeled: Any) -> Sample:
-    """Return the sample with the rows of ``X_unlabeled``, checked against `fit`'s X."""
+    """Return the sample with the rows of ``X_unlabeled``, checked against `fit`'s X.
+
+    Without them, an estimator that was told of a mark should have met it in y.
+    """
     if X_unlabeled is None:
+        if estimator.unlabeled is not None and (sample.y_index >= 0).all():
+            warnings.warn(
+                f"unlabeled={estimator.unlabeled!r}, but no row of y is marked so. If "
+                "some were: meta-estimators such as BaggingClassifier or "
+                "OneVsRestClassifier number the labels anew, and the mark becomes a "
+                "class. Pass rows without labels to them by X_unlabeled, with metadata "
+                "routing.",
+                UserWarning,
+                stacklevel=4 + WRAPPER_FRAMES,
+            )
         return sample
     X = check_array(
         X_unlabeled,

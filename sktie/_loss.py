@@ -215,10 +215,10 @@ class SoftMultinomial(Loss):
     """
 
     def __init__(self, n_classes: int) -> None:
-        self.n_classes = n_classes
-        self.n_outputs = n_classes - 1
-        self._basis = helmert(n_classes).T.copy()
         self._hard = Multinomial(n_classes)
+        self.n_classes = n_classes
+        self.n_outputs = self._hard.n_outputs
+        self._basis = self._hard._basis
 
     def encode(self, y_index: Array, dtype: Any) -> Array:
         return np.eye(self.n_classes, dtype=dtype)[y_index]

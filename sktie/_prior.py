@@ -13,7 +13,7 @@ from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from sktie._compat import WRAPPER_FRAMES
-from sktie._labels import Sample, labelled_rows
+from sktie._labels import Sample
 from sktie._typing import Array, FloatArray
 
 
@@ -158,15 +158,6 @@ def check_unlabeled(pair: Any, unlabeled: Any, X_unlabeled: Any, y: Array) -> No
                 )
         return
     if unlabeled is not None:
-        if labelled_rows(y, unlabeled).all() and X_unlabeled is None:
-            warnings.warn(
-                f"unlabeled={unlabeled!r}, but no row of y is marked so. If some were: "
-                "meta-estimators such as BaggingClassifier or OneVsRestClassifier "
-                "number the labels anew, and the mark becomes a class. Pass rows "
-                "without labels to them by X_unlabeled, with metadata routing.",
-                UserWarning,
-                stacklevel=4 + WRAPPER_FRAMES,
-            )
         return
     if y.dtype.kind in "ifO" and (y == -1).any() and len(set(y.tolist())) > 2:
         warnings.warn(

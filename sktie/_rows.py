@@ -34,12 +34,12 @@ def drop_zero_weight(
 
 
 def canonical_rows(
-    X: Matrix, weight: FloatArray, y: Array | None = None
+    X: Matrix, weight: FloatArray, y: Array | None = None, *, at_least: int = 0
 ) -> tuple[Matrix, FloatArray, Any]:
     """Return the distinct rows in the order of their bytes, and their summed weights.
 
     Rows with different targets ``y`` count as different. Large data are returned as
-    they are.
+    they are, and so are rows of which fewer than ``at_least`` are distinct.
     """
     sparse = sp.issparse(X)
     size, limit = X.size, CANONICAL_ENTRIES
@@ -52,6 +52,8 @@ def canonical_rows(
     if y is not None:
         place = place * (int(y.max()) + 2) + y + 1  # y may hold -1
     _, first, place = np.unique(place, return_index=True, return_inverse=True)
+    if len(first) < at_least:
+        return X, weight, y
     # Added up in the order of size, so that the order of rows has no say in rounding.
     order = np.lexsort((weight, place))
     summed = np.bincount(place[order], weights=weight[order]).astype(weight.dtype)

@@ -174,6 +174,15 @@ class Graph(Structure):
         return np.asarray((sums / sizes)[label])
 
 
+def scaled_tie(strength: Any) -> tuple[Any, Any]:
+    """Return the unit of deviations under a tie, and its strength in that unit.
+
+    ``(1 + tie)^(-1/2)`` and ``tie / (1 + tie)``: both are in [0, 1] for any strength, 0
+    and infinity included.
+    """
+    return 1.0 / np.sqrt(1.0 + strength), -np.expm1(-np.log1p(strength))
+
+
 class Tie:
     """A structure with its strengths: the penalty and its derivatives.
 
@@ -211,8 +220,7 @@ class Tie:
         self.strength = np.asarray(strength, dtype=np.float64)
         self.metric = metric
         self.shared = np.isinf(self.strength)
-        self.scale = 1.0 / np.sqrt(1.0 + self.strength)
-        self.weight = -np.expm1(-np.log1p(self.strength))
+        self.scale, self.weight = scaled_tie(self.strength)
         self._finite = np.where(self.shared, 0.0, self.strength)
 
     def project(self, members: FloatArray) -> FloatArray:

@@ -30,6 +30,18 @@ REMEDIES = {
 }
 
 
+def fastest(problem: TiedProblem) -> str:
+    """Return the name of the solver that is fastest for a problem of this size."""
+    design = problem.design
+    return choose(
+        entries=design.entries,
+        n_rows=design.n_rows,
+        n_members=design.n_domains,
+        n_outputs=problem.loss.n_outputs,
+        n_coefs=design.n_coefs,
+    )
+
+
 class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
     """Base of the linear models: reads domains, solves a problem, stores members."""
 
@@ -92,16 +104,7 @@ class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
         return np.concatenate([coef, intercept[..., np.newaxis]], axis=-1)
 
     def _solver(self, problem: TiedProblem) -> str:
-        if self.solver != "auto":
-            return str(self.solver)
-        design = problem.design
-        return choose(
-            entries=design.entries,
-            n_rows=design.n_rows,
-            n_members=design.n_domains,
-            n_outputs=problem.loss.n_outputs,
-            n_coefs=design.n_coefs,
-        )
+        return fastest(problem) if self.solver == "auto" else str(self.solver)
 
     def _coefficients(self) -> tuple[Any, ...] | None:
         """Return the fitted state a warm start can use, or None."""

@@ -96,7 +96,7 @@ def _from_arrays(
         ) from None
     _check_arrays(coef, intercept, n_features, n_classes)
     intercept = np.broadcast_to(intercept, (coef.shape[0],))
-    return _one_scale(coef, intercept, n_classes)
+    return one_scale(coef, intercept, n_classes)
 
 
 def _check_arrays(
@@ -132,7 +132,7 @@ def _check_arrays(
         )
 
 
-def _one_scale(
+def one_scale(
     coef: FloatArray, intercept: FloatArray, n_classes: int
 ) -> tuple[FloatArray, FloatArray]:
     """Return log-odds of the second of two classes, or rows centred over classes."""

@@ -10,7 +10,8 @@ from sktie._parallel import workers
 from sktie._problem import TiedProblem
 from sktie._tie import Tie, TiedCoordinates, ToFixed
 from sktie._typing import FloatArray, Matrix
-from sktie.solvers import LBFGS, SOLVERS, choose, minimize
+from sktie.linear_model._base import fastest
+from sktie.solvers import LBFGS, SOLVERS, minimize
 
 
 def softmax_regression(
@@ -60,13 +61,6 @@ def softmax_regression(
         ToFixed(np.zeros((loss.n_outputs, design.n_coefs))), np.zeros(design.n_coefs)
     )
     shape = (1, loss.n_outputs, design.n_coefs)
-    solver = choose(
-        entries=design.entries,
-        n_rows=n_samples,
-        n_members=1,
-        n_outputs=loss.n_outputs,
-        n_coefs=design.n_coefs,
-    )
     with workers(None, design.n_lanes) as crew:
         problem = TiedProblem(
             design=design,
@@ -78,7 +72,7 @@ def softmax_regression(
             shared_decay=False,
             workers=crew,
         )
-        start = np.zeros(problem.size)
+        start, solver = np.zeros(problem.size), fastest(problem)
         if solver == "newton-cholesky":
             result = SOLVERS[solver](problem, start, tol=tol, max_iter=max_iter)
         else:

@@ -39,6 +39,7 @@ from sktie._prior import (
 from sktie._rows import canonical_rows, drop_zero_weight
 from sktie._typing import Array, FloatArray
 from sktie._validation import check_parameters, unchanged_on_error
+from sktie.linear_model._pair import one_scale
 from sktie.neural_network._objective import (
     NetworkLoss,
     TiedLayer,
@@ -391,15 +392,14 @@ class TiedMLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     def _readout(self, everything: Sample, loss: Loss) -> FloatArray:
         """Return the anchor of the output layer, as the rows that the loss takes."""
+        n_classes = len(self.classes_)
         coef, intercept = self.prior_.readout_anchor(
             everything.X,
             everything.y_index,
-            len(self.classes_),
+            n_classes,
             sample_weight=everything.weight,
         )
-        rows = np.column_stack([coef, intercept])
-        # Two classes: one output, the log-odds of the second.
-        return rows[1:] - rows[:1] if len(rows) == 2 else loss.reduce(rows)
+        return loss.reduce(np.column_stack(one_scale(coef, intercept, n_classes)))
 
     def _start(
         self, problem: NetworkLoss, previous: Any, rng: np.random.RandomState
@@ -440,8 +440,6 @@ class TiedMLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             stopping = EarlyStopping(
                 held_back.accuracy, self.tol, self.n_iter_no_change
             )
-        n_rows = len(problem.weight)
-        size = 200 if self.batch_size == "auto" else int(self.batch_size)
         trained = Trained(theta, [], True)
         if theta.size > 0:  # Infinite ties may hold both layers.
             trained = OPTIMIZERS[self.solver](
@@ -450,8 +448,8 @@ class TiedMLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 tol=self.tol,
                 max_iter=self.max_iter,
                 after_step=progress(self.verbose, callback, stopping),
-                n_rows=n_rows,
-                batch_size=min(size, n_rows),
+                n_rows=len(problem.weight),
+                batch_size=self.batch_size,
                 learning_rate=self.learning_rate_init,
                 patience=np.inf if stopping else self.n_iter_no_change,
                 rng=rng,

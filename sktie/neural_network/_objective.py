@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.model_selection import train_test_split
 
 from sktie._loss import Loss, most_probable
+from sktie._tie import scaled_tie
 from sktie._typing import Array, FloatArray, Matrix
 from sktie.nn import ACTIVATIONS, Backprop
 
@@ -39,12 +40,12 @@ class TiedLayer:
     @property
     def scale(self) -> float:
         """Units of U in units of the parameters."""
-        return float(np.exp(-0.5 * np.log1p(self.tie)))
+        return float(scaled_tie(self.tie)[0])
 
     @property
     def strength(self) -> float:
         """Strength of the tie on U."""
-        return float(-np.expm1(-np.log1p(self.tie)))
+        return float(scaled_tie(self.tie)[1])
 
     def shape(self, part: FloatArray) -> FloatArray:
         """Return U from its part of a flat vector, empty if the layer is held."""

@@ -21,6 +21,10 @@ Objective: TypeAlias = Callable[[FloatArray, "Array | None"], tuple[float, Float
 AfterStep: TypeAlias = Callable[[int, float, FloatArray], bool]
 
 
+#: Rows of a minibatch for ``batch_size="auto"``.
+AUTO_BATCH = 200
+
+
 @dataclass(frozen=True)
 class Trained:
     """What training leaves.
@@ -116,7 +120,7 @@ def lbfgs(
 ) -> Trained:
     """Minimise by scipy's L-BFGS until the largest entry of the gradient is ``tol``."""
     curve: list[float] = []
-    last: list[Any] = [np.nan]
+    last = [np.nan]
 
     def full(point: FloatArray) -> tuple[float, FloatArray]:
         last[0], gradient = objective(point, None)
@@ -125,8 +129,7 @@ def lbfgs(
     def callback(point: FloatArray) -> None:
         curve.append(last[0])
         if after_step(len(curve), last[0], point):
-            last[0] = point.copy()
-            raise _Stop
+            raise _Stop(point.copy())
 
     try:
         found = scipy.optimize.minimize(
@@ -142,8 +145,8 @@ def lbfgs(
                 "ftol": 0.0,
             },
         )
-    except _Stop:
-        return Trained(last[0], curve, True)
+    except _Stop as stop:
+        return Trained(stop.args[0], curve, True)
     # A line search that finds nothing lower has met the rounding of the objective.
     return Trained(found.x, curve, found.status != 1)
 
@@ -156,7 +159,7 @@ def adam(
     max_iter: int,
     after_step: AfterStep,
     n_rows: int,
-    batch_size: int,
+    batch_size: int | str,
     learning_rate: float,
     patience: float,
     rng: np.random.RandomState,
@@ -165,13 +168,14 @@ def adam(
 
     Ends when the loss of an epoch has not fallen by ``tol`` for ``patience`` epochs.
     """
+    size = AUTO_BATCH if batch_size == "auto" else int(batch_size)
     theta = theta.copy()
     optimizer = adam_optimizer([theta], learning_rate)
     plateau, curve = Plateau(tol, patience), []
     for epoch in range(1, max_iter + 1):
         order, total = rng.permutation(n_rows), 0.0
-        for start in range(0, n_rows, batch_size):
-            rows = order[start : start + batch_size]
+        for start in range(0, n_rows, size):
+            rows = order[start : start + size]
             value, gradient = objective(theta, rows)
             total += value * len(rows)
             optimizer.update_params([theta], [gradient])

@@ -29,7 +29,7 @@ from sktie._validation import check_parameters
 from sktie.nn import OPTIMIZERS, Trained, glorot_uniform, progress
 from sktie.priors._encoder import EncoderPrior
 from sktie.priors._reconstruction import Reconstruction
-from sktie.priors._temperature import FLOOR, SAMPLE_ROWS, auto_temperature
+from sktie.priors._temperature import FLOOR, auto_temperature, sample_rows
 
 #: Multiplications of one evaluation of the objective up to which L-BFGS is used.
 LBFGS_WORK = 1e9
@@ -251,10 +251,10 @@ class AutoencoderPrior(CallbackSupportMixin, EncoderPrior):
         check_parameters(self, REMEDIES)
         X = validate_data(self, X, dtype=[np.float64, np.float32])
         weight = check_weight(sample_weight, X)
-        rows, weight, _ = drop_zero_weight(X, weight)
-        merged = canonical_rows(rows, weight)
-        if len(merged[0]) >= self.n_components or self.activation != "softmax":
-            rows, weight, _ = merged
+        rows, weight, _ = canonical_rows(
+            *drop_zero_weight(X, weight),
+            at_least=self.n_components if self.activation == "softmax" else 0,
+        )
         rng = check_random_state(self.random_state)
         # In float64, as a long sum of float32 loses the mean of far-off rows.
         wide = weight.astype(np.float64)
@@ -379,7 +379,7 @@ class AutoencoderPrior(CallbackSupportMixin, EncoderPrior):
                 "n_components, or add rows."
             )
         seeds, _ = kmeans_plusplus(rows, k, sample_weight=weight, random_state=rng)
-        chosen = slice(None, None, -(-len(rows) // SAMPLE_ROWS))
+        chosen = sample_rows(len(rows))
         squared = euclidean_distances(rows[chosen], seeds, squared=True)
         scale = total / float(weight.sum())
         start = auto_temperature(squared, weight[chosen], scale)
@@ -408,7 +408,6 @@ class AutoencoderPrior(CallbackSupportMixin, EncoderPrior):
         if solver == "auto":
             work = float(problem.X.size) * problem.n_units
             solver = "lbfgs" if work < LBFGS_WORK else "adam"
-        size = 200 if self.batch_size == "auto" else int(self.batch_size)
         unit = problem.units()
 
         def scaled(place: FloatArray, rows: Any) -> tuple[float, FloatArray]:
@@ -422,7 +421,7 @@ class AutoencoderPrior(CallbackSupportMixin, EncoderPrior):
             max_iter=self.max_iter,
             after_step=progress(self.verbose, callback),
             n_rows=n_rows,
-            batch_size=min(size, n_rows),
+            batch_size=self.batch_size,
             learning_rate=self.learning_rate_init,
             patience=10,
             rng=rng,

@@ -21,8 +21,8 @@ from sktie._validation import check_parameters
 from sktie.priors._class_table import blocks, one_hot
 from sktie.priors._encoder import EncoderPrior
 from sktie.priors._temperature import (
-    SAMPLE_ROWS,
     auto_temperature,
+    sample_rows,
     softmax_encoder,
     within_variance,
 )
@@ -255,17 +255,13 @@ class KMeansPrior(ClusterMixin, EncoderPrior):
         X, weight = self._read_rows(X, sample_weight, reset=True)
         rows, mass, _ = drop_zero_weight(X, weight)
         self._check_enough(rows.shape[0])
-        merged, merged_mass, _ = canonical_rows(rows, mass)
-        if merged.shape[0] >= self.n_clusters:
-            rows, mass = merged, merged_mass
+        rows, mass, _ = canonical_rows(rows, mass, at_least=self.n_clusters)
         found = self._clusterer(rows.shape[0]).fit(rows, sample_weight=mass)
         self.n_iter_ = int(found.n_iter_)
         self._online: Any = None
         self._store(found.cluster_centers_, rows, mass, afresh=True)
-        self._label(X, weight, rows, mass)
-        self._mass = np.bincount(
-            self.labels_, weights=weight, minlength=self.n_clusters
-        )
+        self._label(X, weight)
+        self._variance = self._variance_within(rows, mass)
         return self
 
     def partial_fit(
@@ -316,11 +312,10 @@ class KMeansPrior(ClusterMixin, EncoderPrior):
         self.n_iter_ += 1
         # Few rows say where centres go, but not how far rows are spread around them.
         afresh = first or rows.shape[0] >= 2 * self._k
-        variance = getattr(self, "_variance", np.inf)
         self._store(self._online.cluster_centers_.copy(), rows, mass, afresh)
-        self._label(X, weight, rows, mass)
-        if not afresh:
-            self._variance = variance
+        self._label(X, weight)
+        if afresh:
+            self._variance = self._variance_within(rows, mass)
         return self
 
     def transform(self, X: Any) -> Any:
@@ -491,7 +486,7 @@ class KMeansPrior(ClusterMixin, EncoderPrior):
     def _choose_temperature(self, rows: Matrix, mass: FloatArray) -> float:
         if self.temperature != "auto":
             return float(self.temperature)
-        chosen = slice(None, None, -(-rows.shape[0] // SAMPLE_ROWS))
+        chosen = sample_rows(rows.shape[0])
         sample, weight = rows[chosen], mass[chosen]
         from_mean = self._squared(sample, self._mean[np.newaxis])
         scale = float(np.average(from_mean[:, 0], weights=weight))
@@ -505,14 +500,17 @@ class KMeansPrior(ClusterMixin, EncoderPrior):
             X, points = X - self._mean, points - self._mean
         return np.asarray(euclidean_distances(X, points, squared=True))
 
-    def _label(
-        self, X: Matrix, weight: FloatArray | None, rows: Matrix, mass: FloatArray
-    ) -> None:
-        """Set what the centres make of all rows, and of the distinct ones."""
+    def _label(self, X: Matrix, weight: FloatArray | None) -> None:
+        """Set what the centres make of the rows."""
         self.labels_ = self._nearest(X)
         self.inertia_ = self._inertia(X, weight)
-        labels = self.labels_ if rows is X else self._nearest(rows)
-        self._variance = within_variance(self.inertia_, mass, labels)
+        self._mass = np.bincount(self.labels_, weights=weight, minlength=self._k)
+
+    def _variance_within(self, rows: Matrix, mass: FloatArray) -> float:
+        """Return the variance within clusters, of the distinct rows just labelled."""
+        mean_squared = self.inertia_ / float(mass.sum(dtype=np.float64))
+        n_used = np.count_nonzero(self._mass)
+        return within_variance(mean_squared, rows.shape[0], int(n_used))
 
     def _nearest(self, X: Matrix) -> IntArray:
         nearest = np.empty(X.shape[0], dtype=np.int32)

@@ -8,6 +8,7 @@ import numpy as np
 
 from sktie._typing import Array, FloatArray
 from sktie.nn import ACTIVATIONS, Backprop
+from sktie.priors._class_table import one_hot
 from sktie.priors._temperature import within_variance
 
 
@@ -94,7 +95,9 @@ class Reconstruction:
         squares = np.einsum("ij,ij->i", self.X, self.X)
         squared = np.maximum(squares - 2 * scores.max(axis=1), 0)
         inertia = float(np.sum(self.weight * squared, dtype=np.float64))
-        return within_variance(inertia, self.weight, scores.argmax(axis=1))
+        n_used = len(np.unique(scores.argmax(axis=1)))
+        total = float(self.weight.sum(dtype=np.float64))
+        return within_variance(inertia / total, len(self.X), n_used)
 
     def __call__(
         self, theta: FloatArray, rows: Array | None
@@ -133,9 +136,7 @@ class Reconstruction:
         if self.temperature > 0:
             return ACTIVATIONS[self.activation](raw)
         # Hard codes: constant but where two centres are equally near.
-        units = np.zeros_like(raw)
-        units[np.arange(len(raw)), raw.argmax(axis=1)] = 1
-        return units, np.zeros_like
+        return one_hot(raw.argmax(axis=1), raw.shape[1], raw.dtype), np.zeros_like
 
     def _gradients(
         self,

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import entr, softmax
 
-from sktie._typing import FloatArray, IntArray
+from sktie._typing import FloatArray
 
 #: Rows from which a temperature is computed.
 SAMPLE_ROWS = 1000
@@ -33,25 +33,28 @@ def softmax_encoder(
     return coef, intercept
 
 
-def within_variance(inertia: float, weight: FloatArray, labels: IntArray) -> float:
-    """Return the mean squared distance of rows to the centre of their cluster.
+def sample_rows(n_rows: int) -> slice:
+    """Return which rows a temperature is computed from: evenly spread, not too many."""
+    return slice(None, None, -(-n_rows // SAMPLE_ROWS))
+
+
+def within_variance(mean_squared: float, n_rows: int, n_clusters: int) -> float:
+    """Return the variance of rows around the centre of their cluster.
 
     As centres are means, it is corrected like any variance: ``n / (n - k)``.
 
     Parameters
     ----------
-    inertia : float
-        Weighted sum of the squared distances.
-    weight : ndarray of shape (n_samples,)
-        Weights of distinct rows.
-    labels : ndarray of shape (n_samples,)
-        Clusters of these rows.
+    mean_squared : float
+        Weighted mean squared distance of rows to the nearest centre.
+    n_rows : int
+        Number of distinct rows.
+    n_clusters : int
+        Number of clusters that hold some of them.
     """
-    n_samples, n_used = len(labels), len(np.unique(labels))
-    if n_samples == n_used:
+    if n_rows == n_clusters:
         return np.inf
-    mean = inertia / float(weight.sum(dtype=np.float64))
-    return mean * n_samples / (n_samples - n_used)
+    return mean_squared * n_rows / (n_rows - n_clusters)
 
 
 def auto_temperature(
