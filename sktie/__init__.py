@@ -11,7 +11,7 @@ from sktie._tie import tying_penalty
 from sktie.linear_model import TiedLogisticRegression
 
 if TYPE_CHECKING:
-    from sktie.neural_network import TiedMLPClassifier
+    from sktie.neural_network import SharedConvClassifier, TiedMLPClassifier
     from sktie.priors import AutoencoderPrior, KMeansPrior
 
 __version__ = "0.1.0"
@@ -19,6 +19,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AutoencoderPrior",
     "KMeansPrior",
+    "SharedConvClassifier",
     "TiedLogisticRegression",
     "TiedMLPClassifier",
     "__version__",
@@ -29,6 +30,7 @@ __all__ = [
 _LATER = {
     "AutoencoderPrior": "sktie.priors",
     "KMeansPrior": "sktie.priors",
+    "SharedConvClassifier": "sktie.neural_network",
     "TiedMLPClassifier": "sktie.neural_network",
 }
 

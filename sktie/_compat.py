@@ -45,6 +45,7 @@ __all__ = [
     "check_sample_weight",
     "fit_callbacks",
     "n_samples_of",
+    "sgd_optimizer",
     "validate_parameter_constraints",
     "with_callbacks",
 ]
@@ -55,6 +56,13 @@ def adam_optimizer(parameters: list[Any], learning_rate: float) -> Any:
     from sklearn.neural_network._stochastic_optimizers import AdamOptimizer
 
     return AdamOptimizer(parameters, learning_rate)
+
+
+def sgd_optimizer(parameters: list[Any], learning_rate: float) -> Any:
+    """Return scikit-learn's SGD with Nesterov's momentum of 0.9."""
+    from sklearn.neural_network._stochastic_optimizers import SGDOptimizer
+
+    return SGDOptimizer(parameters, learning_rate)
 
 
 def check_sample_weight(sample_weight: Any, X: Any) -> Any:

@@ -21,6 +21,7 @@ from sklearn.utils.estimator_checks import (
 from sktie import (
     AutoencoderPrior,
     KMeansPrior,
+    SharedConvClassifier,
     TiedLogisticRegression,
     TiedMLPClassifier,
 )
@@ -161,7 +162,16 @@ NETWORKS = [
         AutoencoderPrior(3, activation="tanh", random_state=0), tie=np.inf, **SMALL
     ),
 ]
-INSTANCES = LINEAR + PRIORS + NETWORKS
+CONVOLUTIONS = [
+    SharedConvClassifier(),
+    SharedConvClassifier((4,), tie=0.0),
+    SharedConvClassifier((4,), tie=1.0, alpha=0.1),
+    SharedConvClassifier((4, 4), pool_size=1, bias="location", global_pool="max"),
+    SharedConvClassifier((4,), solver="sgd", learning_rate="constant", max_iter=50),
+    SharedConvClassifier((4,), solver="lbfgs", tie=(2.0,), max_iter=50),
+    SharedConvClassifier((4,), hidden_layer_sizes=(8,), activation="tanh"),
+]
+INSTANCES = LINEAR + PRIORS + NETWORKS + CONVOLUTIONS
 OURS = [i for i in LINEAR if type(i) is TiedLogisticRegression]
 
 
@@ -189,7 +199,7 @@ def test_every_parameter_is_validated(estimator):
     check_param_validation(type(estimator).__name__, estimator)
 
 
-@instances(OURS + PRIORS + NETWORKS)
+@instances(OURS + PRIORS + NETWORKS + CONVOLUTIONS)
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_column_names_are_consistent(estimator):
     pytest.importorskip("pandas")

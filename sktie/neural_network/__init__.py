@@ -1,5 +1,6 @@
-"""Networks whose layers are tied."""
+"""Networks whose parameters are tied or shared."""
 
+from sktie.neural_network._conv import SharedConvClassifier
 from sktie.neural_network._mlp import TiedMLPClassifier
 
-__all__ = ["TiedMLPClassifier"]
+__all__ = ["SharedConvClassifier", "TiedMLPClassifier"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -46,14 +45,8 @@ from sktie.neural_network._objective import (
     hidden_units,
     hold_back,
 )
-from sktie.nn import (
-    ACTIVATIONS,
-    OPTIMIZERS,
-    EarlyStopping,
-    Trained,
-    glorot_uniform,
-    progress,
-)
+from sktie.neural_network._trainer import train
+from sktie.nn import ACTIVATIONS, Trained, glorot_uniform
 
 REMEDIES = {
     "pair": "Use None, KMeansPrior(...), AutoencoderPrior(...), or "
@@ -233,7 +226,7 @@ class TiedMLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         "tie_output": [Interval(Real, 0, None, closed="both")],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "activation": [StrOptions(set(ACTIVATIONS))],
-        "solver": [StrOptions(set(OPTIMIZERS))],
+        "solver": [StrOptions({"adam", "lbfgs"})],
         "batch_size": [
             StrOptions({"auto"}),
             Interval(Integral, 1, None, closed="left"),
@@ -333,7 +326,16 @@ class TiedMLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             problem, held_back = self._problem(everything, loss, rng)
             theta = self._start(problem, previous, rng)
             with fit_callbacks(self, X, y, self.max_iter) as callback:
-                trained = self._train(problem, held_back, theta, rng, callback)
+                trained = train(
+                    self,
+                    problem,
+                    held_back,
+                    theta,
+                    callback=callback,
+                    max_iter=self.max_iter,
+                    batch_size=self.batch_size,
+                    rng=rng,
+                )
             self._warn(trained)
             self._store(problem, trained)
         return self
@@ -424,42 +426,6 @@ class TiedMLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             layer = glorot_uniform(rng, (n_out, n_in - 1))
             layers.append(np.column_stack([layer, np.zeros(n_out)]))
         return problem.join(*layers)
-
-    def _train(
-        self,
-        problem: NetworkLoss,
-        held_back: NetworkLoss | None,
-        theta: FloatArray,
-        rng: np.random.RandomState,
-        callback: Any,
-    ) -> Trained:
-        for name in ("validation_scores_", "best_validation_score_"):
-            self.__dict__.pop(name, None)
-        stopping = None
-        if held_back is not None:
-            stopping = EarlyStopping(
-                held_back.accuracy, self.tol, self.n_iter_no_change
-            )
-        trained = Trained(theta, [], True)
-        if theta.size > 0:  # Infinite ties may hold both layers.
-            trained = OPTIMIZERS[self.solver](
-                problem,
-                theta,
-                tol=self.tol,
-                max_iter=self.max_iter,
-                after_step=progress(self.verbose, callback, stopping),
-                n_rows=len(problem.weight),
-                batch_size=self.batch_size,
-                learning_rate=self.learning_rate_init,
-                patience=np.inf if stopping else self.n_iter_no_change,
-                rng=rng,
-            )
-        if stopping is None:
-            return trained
-        best = stopping.theta if stopping.scores else trained.theta
-        self.validation_scores_ = stopping.scores
-        self.best_validation_score_ = stopping.score(best)
-        return replace(trained, theta=best)
 
     def _warn(self, trained: Trained) -> None:
         if trained.converged or self.early_stopping:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from sklearn.model_selection import train_test_split
@@ -175,6 +176,25 @@ class NetworkLoss:
         return hidden_units(self.X, self.hidden.anchor, self.activation)[0]
 
 
+class RowsObjective(Protocol):
+    """What `hold_back` can split: an objective of rows."""
+
+    @property
+    def y(self) -> Array:
+        """Targets, as the loss encodes them."""
+
+    @property
+    def loss(self) -> Loss:
+        """The loss."""
+
+    def take(self, rows: Array) -> Any:
+        """Return the objective of some of the rows."""
+
+
+#: One kind of it.
+Rows = TypeVar("Rows", bound=RowsObjective)
+
+
 def hidden_units(
     X: Matrix, parameters: FloatArray, activation: str
 ) -> tuple[FloatArray, Backprop]:
@@ -186,8 +206,8 @@ def hidden_units(
 
 
 def hold_back(
-    problem: NetworkLoss, fraction: float, rng: np.random.RandomState
-) -> tuple[NetworkLoss, NetworkLoss]:
+    problem: Rows, fraction: float, rng: np.random.RandomState
+) -> tuple[Rows, Rows]:
     """Split the rows in two, by class: to train on, and to stop by."""
     y_index, n_classes = problem.loss.class_index(problem.y), problem.loss.n_classes
     fewest = int(np.bincount(y_index, minlength=n_classes).min())

@@ -1,6 +1,19 @@
-"""Parts of neural networks: functions with their derivatives, and training."""
+"""Parts of neural networks: functions with their derivatives, layers, and training."""
 
 from sktie.nn._activation import ACTIVATIONS, Backprop
+from sktie.nn._arena import Arena
+from sktie.nn._convolution import Axis, Convolution
+from sktie.nn._layers import (
+    ConnectedLayer,
+    ConvolutionLayer,
+    Dropout,
+    Flatten,
+    GlobalPool,
+    Layer,
+    Parameters,
+    Scratch,
+)
+from sktie.nn._network import Network
 from sktie.nn._training import (
     OPTIMIZERS,
     AfterStep,
@@ -8,6 +21,7 @@ from sktie.nn._training import (
     Plateau,
     Trained,
     glorot_uniform,
+    one_cycle,
     progress,
 )
 
@@ -15,10 +29,23 @@ __all__ = [
     "ACTIVATIONS",
     "OPTIMIZERS",
     "AfterStep",
+    "Arena",
+    "Axis",
     "Backprop",
+    "ConnectedLayer",
+    "Convolution",
+    "ConvolutionLayer",
+    "Dropout",
     "EarlyStopping",
+    "Flatten",
+    "GlobalPool",
+    "Layer",
+    "Network",
+    "Parameters",
     "Plateau",
+    "Scratch",
     "Trained",
     "glorot_uniform",
+    "one_cycle",
     "progress",
 ]

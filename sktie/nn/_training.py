@@ -8,17 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
+from math import cos, pi
 from typing import Any, TypeAlias
 
 import numpy as np
 import scipy.optimize
 
-from sktie._compat import adam_optimizer
+from sktie._compat import adam_optimizer, sgd_optimizer
 from sktie._typing import Array, FloatArray, IterationHook
 
 Objective: TypeAlias = Callable[[FloatArray, "Array | None"], tuple[float, FloatArray]]
 #: Called after every iteration with its number, the loss and theta; True ends training.
 AfterStep: TypeAlias = Callable[[int, float, FloatArray], bool]
+#: From the share of the training that is done to a factor of the learning rate.
+Schedule: TypeAlias = Callable[[float], float]
 
 
 #: Rows of a minibatch for ``batch_size="auto"``.
@@ -37,11 +41,17 @@ class Trained:
         The objective after each iteration, or its mean over the batches of an epoch.
     converged : bool
         False where ``max_iter`` ended it.
+    optimizer : object
+        With its moments, to go on from.
+    interrupted : bool
+        Whether the user ended it.
     """
 
     theta: FloatArray
     loss_curve: list[float]
     converged: bool
+    optimizer: Any = None
+    interrupted: bool = False
 
 
 @dataclass
@@ -116,11 +126,12 @@ def lbfgs(
     tol: float,
     max_iter: int,
     after_step: AfterStep,
+    keep_on_interrupt: bool = False,
     **_: Any,
 ) -> Trained:
     """Minimise by scipy's L-BFGS until the largest entry of the gradient is ``tol``."""
     curve: list[float] = []
-    last = [np.nan]
+    last, reached = [np.nan], theta.copy()
 
     def full(point: FloatArray) -> tuple[float, FloatArray]:
         last[0], gradient = objective(point, None)
@@ -128,8 +139,9 @@ def lbfgs(
 
     def callback(point: FloatArray) -> None:
         curve.append(last[0])
+        reached[:] = point
         if after_step(len(curve), last[0], point):
-            raise _Stop(point.copy())
+            raise _Stop
 
     try:
         found = scipy.optimize.minimize(
@@ -145,16 +157,21 @@ def lbfgs(
                 "ftol": 0.0,
             },
         )
-    except _Stop as stop:
-        return Trained(stop.args[0], curve, True)
+    except _Stop:
+        return Trained(reached, curve, True)
+    except KeyboardInterrupt:
+        if not keep_on_interrupt:
+            raise
+        return Trained(reached, curve, False, interrupted=True)
     # A line search that finds nothing lower has met the rounding of the objective.
     return Trained(found.x, curve, found.status != 1)
 
 
-def adam(
+def stochastic(
     objective: Objective,
     theta: FloatArray,
     *,
+    new_optimizer: Callable[[list[FloatArray], float], Any],
     tol: float,
     max_iter: int,
     after_step: AfterStep,
@@ -163,27 +180,67 @@ def adam(
     learning_rate: float,
     patience: float,
     rng: np.random.RandomState,
+    schedule: Schedule | None = None,
+    shuffle: bool = True,
+    optimizer: Any = None,
+    keep_on_interrupt: bool = False,
 ) -> Trained:
-    """Minimise by scikit-learn's Adam, over epochs of shuffled batches.
+    """Minimise over epochs of batches, drawn anew in each, by one of scikit-learn's.
 
-    Ends when the loss of an epoch has not fallen by ``tol`` for ``patience`` epochs.
+    Ends when the loss of an epoch has not fallen by ``tol`` for ``patience`` epochs. A
+    ``schedule`` takes the share of the training done to a factor of the learning rate.
+    An ``optimizer`` of an earlier call goes on where it was.
     """
     size = AUTO_BATCH if batch_size == "auto" else int(batch_size)
     theta = theta.copy()
-    optimizer = adam_optimizer([theta], learning_rate)
-    plateau, curve = Plateau(tol, patience), []
-    for epoch in range(1, max_iter + 1):
-        order, total = rng.permutation(n_rows), 0.0
-        for start in range(0, n_rows, size):
+    optimizer = optimizer or new_optimizer([theta], learning_rate)
+    plateau, curve = Plateau(tol, patience), list[float]()
+    n_steps = max_iter * -(-n_rows // size)
+
+    def epoch() -> float:
+        order = rng.permutation(n_rows) if shuffle else np.arange(n_rows)
+        total = 0.0
+        for k, start in enumerate(range(0, n_rows, size)):
+            if schedule is not None:
+                done = (len(curve) * -(-n_rows // size) + k) / n_steps
+                rate = learning_rate * schedule(done)
+                optimizer.learning_rate_init = optimizer.learning_rate = rate
             rows = order[start : start + size]
             value, gradient = objective(theta, rows)
             total += value * len(rows)
             optimizer.update_params([theta], [gradient])
-        curve.append(total / n_rows)
-        if after_step(epoch, curve[-1], theta) or plateau(curve[-1]):
-            return Trained(theta, curve, True)
-    return Trained(theta, curve, False)
+        return total / n_rows
+
+    try:
+        while len(curve) < max_iter:
+            curve.append(epoch())
+            if after_step(len(curve), curve[-1], theta) or plateau(curve[-1]):
+                return Trained(theta, curve, True, optimizer)
+    except KeyboardInterrupt:
+        if not keep_on_interrupt:
+            raise
+        return Trained(theta, curve, False, optimizer, interrupted=True)
+    return Trained(theta, curve, False, optimizer)
+
+
+def one_cycle(done: float) -> float:
+    """Return the factor of the learning rate: up for a while, then down to nothing.
+
+    References
+    ----------
+    L. N. Smith, N. Topin, *Super-convergence: very fast training of neural networks
+    using large learning rates*, 2019.
+    """
+    rise, low, last = 0.25, 0.04, 1e-4
+    if done < rise:
+        return low + (1 - low) * 0.5 * (1 - cos(pi * done / rise))
+    down = (done - rise) / (1 - rise)
+    return last + (1 - last) * 0.5 * (1 + cos(pi * down))
 
 
 #: A new optimiser is a new row.
-OPTIMIZERS: dict[str, Callable[..., Trained]] = {"lbfgs": lbfgs, "adam": adam}
+OPTIMIZERS: dict[str, Callable[..., Trained]] = {
+    "lbfgs": lbfgs,
+    "adam": partial(stochastic, new_optimizer=adam_optimizer),
+    "sgd": partial(stochastic, new_optimizer=sgd_optimizer),
+}

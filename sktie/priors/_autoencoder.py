@@ -189,7 +189,7 @@ class AutoencoderPrior(CallbackSupportMixin, EncoderPrior):
         "share": [StrOptions({"decoder"}), None],
         "temperature": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
         "alpha": [Interval(Real, 0, None, closed="left")],
-        "solver": [StrOptions({"auto", *OPTIMIZERS})],
+        "solver": [StrOptions({"adam", "auto", "lbfgs"})],
         "batch_size": [
             StrOptions({"auto"}),
             Interval(Integral, 1, None, closed="left"),

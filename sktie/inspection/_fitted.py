@@ -1,0 +1,65 @@
+"""What the functions of this package start from: a fitted network, and its layers."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from sklearn.utils.validation import check_is_fitted
+
+from sktie.neural_network import SharedConvClassifier
+from sktie.neural_network._architecture import build_network
+from sktie.nn import Network
+
+#: How to install what `optional` imports.
+REMEDY = {
+    "matplotlib": 'python -m pip install "sktie[plot]"',
+    "pandas": "python -m pip install pandas",
+}
+
+
+def fitted_network(estimator: Any) -> Network:
+    """Return the network of a fitted `SharedConvClassifier`, without its parameters."""
+    if not isinstance(estimator, SharedConvClassifier):
+        raise TypeError(
+            f"estimator is of type {type(estimator).__name__}; expected a fitted "
+            "SharedConvClassifier. Of a pipeline pass the step itself, of a search "
+            "its best_estimator_."
+        )
+    check_is_fitted(estimator)
+    n_outputs = estimator.coefs_[-1].shape[1]
+    # What images are padded with changes nothing about who sees whom.
+    fill = estimator.margin_
+    return build_network(estimator.layers_, estimator.image_shape_, n_outputs, fill)
+
+
+def layer_number(layer: Any, n_layers: int, what: str) -> int:
+    """Return the number of a layer from 0, checked; negative ones count from the end.
+
+    Parameters
+    ----------
+    layer : int
+        As the user gave it.
+    n_layers : int
+        How many there are.
+    what : str
+        Which layers these are, for the message.
+    """
+    whole = isinstance(layer, int) or hasattr(layer, "__index__")
+    if isinstance(layer, bool) or not whole or not -n_layers <= layer < n_layers:
+        choice = f"a number from 0 to {n_layers - 1}" if n_layers else "another model"
+        raise ValueError(
+            f"layer={layer!r}, but the model has {n_layers} {what}. Use {choice}."
+        )
+    return int(layer) % n_layers
+
+
+def optional(module: str, purpose: str) -> Any:
+    """Import a module that sktie does without, or say how to install it."""
+    try:
+        return import_module(module)
+    except ImportError as error:
+        package = module.partition(".")[0]
+        raise ImportError(
+            f"{purpose} needs {package}, which is not installed: {REMEDY[package]}"
+        ) from error

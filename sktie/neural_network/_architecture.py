@@ -1,0 +1,308 @@
+"""Layers of a network of convolutions: from parameters to a plan, from it to a network.
+
+The plan is what a fitted model keeps: a list of dicts, one for each layer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from sktie._typing import FloatArray
+from sktie.neural_network._locations import TiedArray
+from sktie.nn import (
+    Axis,
+    ConnectedLayer,
+    Convolution,
+    ConvolutionLayer,
+    Dropout,
+    Flatten,
+    GlobalPool,
+    Layer,
+    Network,
+    Parameters,
+)
+
+Plan: TypeAlias = list[dict[str, Any]]
+#: Parameters with one value for all convolutions, or one for each.
+PER_LAYER = (
+    "kernel_size",
+    "stride",
+    "pool_size",
+    "padding",
+    "tie",
+    "bias",
+    "activation",
+)
+#: Bytes that a pass over a tile may work with: more than the caches of a core hold, as
+#: Python's part in every tile costs more than going to the next cache.
+TILE_BYTES = 1 << 24
+
+
+def plan_layers(parameters: dict[str, Any]) -> Plan:
+    """Return the plan of the layers from the parameters of an estimator."""
+    filters = _as_tuple("filters", parameters["filters"])
+    columns = {
+        name: _one_each(name, parameters[name], len(filters)) for name in PER_LAYER
+    }
+    plan: Plan = []
+    for k, n_filters in enumerate(filters):
+        layer = {"kind": "convolution", "filters": n_filters}
+        layer |= {name: column[k] for name, column in columns.items()}
+        if layer["bias"] == "auto":
+            layer["bias"] = "shared" if layer["tie"] == np.inf else "location"
+        plan.append(layer)
+    if parameters["global_pool"]:
+        how = parameters["global_pool"]
+        plan.append({"kind": "global_pool", "how": how if how == "max" else "mean"})
+    activation = parameters["activation"]
+    if not isinstance(activation, str):
+        activation = columns["activation"][-1] if filters else "relu"
+    sizes = _as_tuple("hidden_layer_sizes", parameters["hidden_layer_sizes"])
+    for n_units in sizes:
+        plan.append({"kind": "dense", "units": n_units, "activation": activation})
+    if parameters["dropout"] > 0:
+        before = [
+            layer for layer in plan if layer["kind"] in ("convolution", "global_pool")
+        ]
+        plan = before + [
+            part
+            for layer in [*plan[len(before) :], {"kind": "output"}]
+            for part in ({"kind": "dropout", "share": parameters["dropout"]}, layer)
+        ]
+        return plan
+    return [*plan, {"kind": "output"}]
+
+
+def _as_tuple(name: str, value: Any) -> tuple[int, ...]:
+    """Return counts as a tuple."""
+    values = value if isinstance(value, (tuple, list, np.ndarray)) else (value,)
+    numbers = tuple(values)
+    if not all(_is_count(number) for number in numbers):
+        raise ValueError(
+            f"{name}={value!r}; expected a tuple of whole numbers of at least 1, one "
+            f"for each layer. Leave it empty, {name}=(), for none."
+        )
+    return tuple(int(number) for number in numbers)
+
+
+def _is_count(value: Any) -> bool:
+    if isinstance(value, (bool, np.bool_)):
+        return False
+    return isinstance(value, (int, np.integer)) and int(value) >= 1
+
+
+def _one_each(name: str, value: Any, n_layers: int) -> list[Any]:
+    """Return one value for each layer."""
+    if isinstance(value, (tuple, list, np.ndarray)):
+        values = list(value)
+        if len(values) != n_layers:
+            raise ValueError(
+                f"{name}={value!r} has {len(values)} values, but filters has "
+                f"{n_layers}; expected one value for all layers, or one for each."
+            )
+    else:
+        values = [value] * n_layers
+    for each in values:
+        if not ACCEPTS[name](each):
+            raise ValueError(
+                f"{name}={value!r}; expected {EXPECTED[name]} for all layers, or a "
+                "tuple with one for each."
+            )
+    if name == "tie":
+        return [float(each) for each in values]
+    return [each if isinstance(each, str) else int(each) for each in values]
+
+
+def _is_strength(value: Any) -> bool:
+    if isinstance(value, (bool, np.bool_)):
+        return False
+    number = isinstance(value, (int, float, np.integer, np.floating))
+    return number and bool(value >= 0)
+
+
+#: Smooth ones and the one with a corner; none ever falls, which pooling relies on.
+ACTIVATION_NAMES = ("identity", "logistic", "relu", "tanh")
+ACCEPTS: dict[str, Callable[[Any], bool]] = {
+    "kernel_size": _is_count,
+    "stride": _is_count,
+    "pool_size": _is_count,
+    "padding": lambda value: value in ("same", "valid"),
+    "tie": _is_strength,
+    "bias": lambda value: value in ("auto", "shared", "location"),
+    "activation": lambda value: value in ACTIVATION_NAMES,
+}
+EXPECTED = {
+    "kernel_size": "a whole number of at least 1",
+    "stride": "a whole number of at least 1",
+    "pool_size": "a whole number of at least 1 (1: no pooling)",
+    "padding": "'same' or 'valid'",
+    "tie": "a strength from 0 to inf",
+    "bias": "'auto', 'shared' or 'location'",
+    "activation": f"one of {ACTIVATION_NAMES}",
+}
+
+
+def build_network(
+    plan: Plan, image_shape: tuple[int, int, int], n_outputs: int, fill: FloatArray
+) -> Network:
+    """Return the network for images of (height, width, channels)."""
+    height, width, channels = image_shape
+    layers: list[Layer] = []
+    shape: tuple[int, ...] = (height, channels, width)
+    for k, part in enumerate(plan):
+        kind = part["kind"]
+        if kind == "convolution":
+            padding = fill if k == 0 else 0.0
+            layers.append(_convolution(part, k, shape, padding, height == 1))
+        elif kind == "global_pool":
+            layers.append(GlobalPool((shape[0], shape[1], shape[2]), part["how"]))
+        else:
+            if len(shape) == 3:
+                layers.append(Flatten((shape[0], shape[1], shape[2])))
+                shape = layers[-1].out_shape
+            layers.append(_flat(part, shape[0], n_outputs))
+        shape = layers[-1].out_shape
+    return Network(tuple(layers))
+
+
+def _flat(part: dict[str, Any], n_in: int, n_outputs: int) -> Layer:
+    if part["kind"] == "dropout":
+        return Dropout(n_in, part["share"])
+    if part["kind"] == "dense":
+        return ConnectedLayer(n_in, part["units"], part["activation"])
+    return ConnectedLayer(n_in, n_outputs)
+
+
+def _convolution(
+    part: dict[str, Any],
+    k: int,
+    shape: tuple[int, ...],
+    fill: FloatArray | float,
+    signals: bool,
+) -> ConvolutionLayer:
+    height, channels, width = shape
+    axes, pools = [], []
+    for name, n_in, flat in (("height", height, signals), ("width", width, False)):
+        # A signal has one row: kernels, strides and pools have one row too.
+        size, stride, pool = (
+            1 if flat else part[key] for key in ("kernel_size", "stride", "pool_size")
+        )
+        if part["padding"] == "valid" and size > n_in:
+            raise ValueError(
+                f"Convolution {k} has kernel_size={size} and padding='valid', but its "
+                f"input has {name} {n_in}. Use padding='same', a smaller kernel, or "
+                "less pooling and smaller strides in the layers before it."
+            )
+        n_out = Axis.outputs(n_in, size, stride, part["padding"])
+        pool = min(pool, n_out)
+        axes.append(Axis(n_in, size, stride, part["padding"], n_out // pool * pool))
+        pools.append(pool)
+    return ConvolutionLayer(
+        Convolution(axes[0], axes[1], channels, part["filters"]),
+        (pools[0], pools[1]),
+        part["activation"],
+        part["tie"] == np.inf,
+        part["bias"] == "shared",
+        fill,
+    )
+
+
+def tied_arrays(plan: Plan, network: Network, alpha: float) -> tuple[TiedArray, ...]:
+    """Return how weights and biases are tied and decayed, layer by layer."""
+    ties = [part["tie"] for part in plan if part["kind"] == "convolution"]
+    found = []
+    for k, layer in enumerate(network.layers_with_weights):
+        weights, bias = layer.shapes
+        if isinstance(layer, ConvolutionLayer):
+            many = layer.convolution.n_locations
+            of_kernels = many if layer.shared else 1
+            found.append(TiedArray(weights, alpha, ties[k], of_kernels))
+            found.append(TiedArray(bias, 0.0, 0.0, many if layer.shared_bias else 1))
+        else:
+            found += [TiedArray(weights, alpha), TiedArray(bias, 0.0)]
+    return tuple(found)
+
+
+def tile_size(network: Network, itemsize: int) -> int:
+    """Return how many images make a tile, by what a pass over one works with."""
+    numbers = 1
+    for layer in network.layers:
+        if isinstance(layer, ConvolutionLayer):
+            own = layer.convolution
+            unfolded = own.rows.n_padded * own.columns.kernel_size * own.n_channels
+            numbers += unfolded * own.columns.n_out + math.prod(own.out_shape)
+        else:
+            numbers += math.prod(layer.out_shape)
+    return 16 * int(np.clip(round(TILE_BYTES / (16 * numbers * itemsize)), 1, 4))
+
+
+def to_public(layer: Layer, weights: FloatArray, bias: FloatArray) -> tuple[Any, Any]:
+    """Return parameters in the order of the images, the outputs last."""
+    if not isinstance(layer, ConvolutionLayer):
+        return weights.T.copy(), bias[:, 0].copy()
+    own = layer.convolution
+    taps = own.rows.kernel_size, own.columns.kernel_size, own.n_channels
+    kernels = weights.reshape(*weights.shape[:-1], *taps)
+    kernels = np.moveaxis(kernels, -4, -1).copy()
+    if layer.shared_bias:
+        return kernels, bias[:, 0, 0].copy()
+    return kernels, bias[..., 0].transpose(0, 2, 1).copy()
+
+
+def from_public(
+    layer: Layer, weights: FloatArray, bias: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return parameters as the layer takes them; the inverse of `to_public`."""
+    if not isinstance(layer, ConvolutionLayer):
+        return np.ascontiguousarray(weights.T), bias[:, np.newaxis].copy()
+    kernels = np.ascontiguousarray(np.moveaxis(weights, -1, -4))
+    kernels = kernels.reshape(*kernels.shape[:-3], -1)
+    if layer.shared_bias:
+        return kernels, bias[:, np.newaxis, np.newaxis].copy()
+    return kernels, np.ascontiguousarray(bias.transpose(0, 2, 1))[..., np.newaxis]
+
+
+def parameters_from(
+    network: Network, coefs: list[Any], intercepts: list[Any], loss: Any = None
+) -> list[FloatArray]:
+    """Return weights and biases as the layers take them, from what a model keeps.
+
+    With a ``loss``, those of the last layer are for its outputs instead of the classes.
+    """
+    layers = network.layers_with_weights
+    found: list[FloatArray] = []
+    for layer, weights, bias in zip(layers, coefs, intercepts, strict=True):
+        found += from_public(layer, weights, bias)
+    if loss is not None:
+        found[-2:] = [loss.reduce(found[-2]), loss.reduce(found[-1])]
+    return found
+
+
+def by_layer(network: Network, parameters: Sequence[FloatArray]) -> list[Parameters]:
+    """Return the parameters of every layer, none for those that have none."""
+    rest = iter(parameters)
+    return [tuple(next(rest) for _ in layer.shapes) for layer in network.layers]
+
+
+def draw_weights(
+    rng: np.random.RandomState, layer: Layer
+) -> tuple[FloatArray, FloatArray]:
+    """Return weights at random, such that signals keep their size, and no biases.
+
+    Every location starts from the same kernels.
+
+    References
+    ----------
+    K. He, X. Zhang, S. Ren, J. Sun, *Delving deep into rectifiers*, 2015; X. Glorot,
+    Y. Bengio, *Understanding the difficulty of training deep feedforward neural
+    networks*, 2010.
+    """
+    weights, bias = layer.shapes
+    n_out, n_in = weights[-2:]
+    gain = 6.0 if getattr(layer, "activation", "identity") == "relu" else 3.0
+    kernel = rng.uniform(-1, 1, (n_out, n_in)) * np.sqrt(gain / n_in)
+    return np.broadcast_to(kernel, weights).copy(), np.zeros(bias)

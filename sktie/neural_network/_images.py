@@ -1,0 +1,210 @@
+"""Images: rows of numbers with a shape, read tile by tile on the scale of training."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from sklearn.utils import gen_batches
+from sklearn.utils.validation import validate_data
+
+from sktie._typing import Array, FloatArray
+from sktie._validation import is_frame
+from sktie.nn import Arena
+
+#: Length in units of width from which two numbers are read as a signal's shape.
+ELONGATED = 4
+#: Numbers that the statistics of the pixels read at a time.
+BLOCK_NUMBERS = 1 << 18
+
+
+def read_images(
+    estimator: Any, X: Any, image_shape: Any, signals: bool | None, **options: Any
+) -> tuple[Array, tuple[int, int, int], Any]:
+    """Return the rows as numbers of any dtype, the shape of an image, and y if given.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Who reads; its ``n_features_in_`` is set, or compared.
+    X : array-like of shape (n_samples, n_features), or (n_samples, *image_shape)
+        Images.
+    image_shape : tuple of int or None
+        As the user gave it, or what `fit` saw.
+    signals : bool or None
+        Whether two numbers are length and channels, or height and width.
+    **options
+        For ``validate_data``.
+    """
+    given: tuple[int, ...] | None = None
+    if not is_frame(X) and not hasattr(X, "ndim"):
+        X = np.asarray(X)
+    if getattr(X, "ndim", 2) > 2:
+        X = np.asarray(X)
+        given = X.shape[1:]
+        X = X.reshape(len(X), math.prod(given))
+    checked = validate_data(
+        estimator, X, dtype="numeric", ensure_all_finite=True, **options
+    )
+    X, y = checked if isinstance(checked, tuple) else (checked, None)
+    n_features = X.shape[1]
+    if image_shape is None and given is None:
+        return X, guess_shape(n_features, signals), y
+    shape = None if image_shape is None else full_shape(image_shape, signals)
+    if given is not None:
+        seen = full_shape(given, signals)
+        if shape is not None and seen != shape and seen != (*shape[:2], 1):
+            raise ValueError(
+                f"X holds arrays of shape {given}, but image_shape is {image_shape}. "
+                "Reshape X, or set image_shape to what it holds."
+            )
+        shape = seen if shape is None else shape
+    assert shape is not None
+    if math.prod(shape) != n_features:
+        raise ValueError(
+            f"image_shape={image_shape} has {math.prod(shape)} numbers, but rows of X "
+            f"have {n_features}. Set image_shape to (height, width), (height, width, "
+            "channels), (length,) or (length, channels) of what a row holds."
+        )
+    return X, shape, y
+
+
+def guess_shape(n_features: int, signals: bool | None) -> tuple[int, int, int]:
+    """Return a square where there is one, else a signal of one channel."""
+    side = math.isqrt(n_features)
+    square = side * side == n_features and not signals
+    return (side, side, 1) if square else (1, n_features, 1)
+
+
+def full_shape(shape: Any, signals: bool | None) -> tuple[int, int, int]:
+    """Return (height, width, channels); signals have height 1."""
+    try:
+        numbers = tuple(int(number) for number in np.atleast_1d(shape))
+        whole = numbers == tuple(np.atleast_1d(shape)) and min(numbers) >= 1
+    except (TypeError, ValueError):
+        numbers, whole = (), False
+    if not whole or len(numbers) > 3:
+        raise ValueError(
+            f"image_shape={shape!r} is no shape of images; expected (height, width), "
+            "(height, width, channels), (length,) or (length, channels), whole numbers "
+            "of at least 1. Leave it None for square images."
+        )
+    if len(numbers) == 3:
+        if signals and numbers[0] != 1:
+            raise ValueError(
+                f"signals=True, but image_shape={shape} has three numbers; expected "
+                "(length,) or (length, channels). Set signals=None for images."
+            )
+        return numbers[0], numbers[1], numbers[2]
+    if len(numbers) == 1:
+        return 1, numbers[0], 1
+    first, second = numbers
+    if signals is None:
+        signals = first > ELONGATED * second
+    return (1, first, second) if signals else (first, second, 1)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The scale on which a network sees pixels: ``(x - offset) / scale``.
+
+    Attributes
+    ----------
+    offset, scale : ndarray of shape (n_channels,)
+        Mean and standard deviation of the training pixels of each channel; a scale of
+        1 where all are equal.
+    margin : ndarray of shape (n_channels,)
+        What images are padded with: 0, or what is nearest to 0 in the training pixels.
+    """
+
+    offset: FloatArray
+    scale: FloatArray
+    margin: FloatArray
+
+
+def measure_scale(X: Array, n_channels: int, weight: FloatArray) -> Scale:
+    """Return the scale of rows with weights, without a copy of them all."""
+    total = float(weight.sum(dtype=np.float64)) * (X.shape[1] // n_channels)
+    low = np.full(n_channels, np.inf)
+    high = -low
+    sums = np.zeros(n_channels)
+    blocks = list(gen_batches(len(X), max(BLOCK_NUMBERS // X.shape[1], 1)))
+    for rows in blocks:
+        block = X[rows].reshape(-1, n_channels)
+        low = np.minimum(low, block.min(axis=0))
+        high = np.maximum(high, block.max(axis=0))
+        mass = weight[rows].astype(np.float64)
+        sums += np.einsum("i,ijc->c", mass, _wide(X[rows], n_channels))
+    offset = sums / total
+    squares = np.zeros(n_channels)
+    for rows in blocks:
+        deviation = _wide(X[rows], n_channels) - offset
+        mass = weight[rows].astype(np.float64)
+        squares += np.einsum("i,ijc,ijc->c", mass, deviation, deviation)
+    scale = np.sqrt(squares / total)
+    # Rounding leaves a spread where there is none.
+    scale[(low == high) | (scale == 0)] = 1.0
+    offset = np.clip(offset, low, high)
+    return Scale(offset, scale, np.clip(0.0, low, high))
+
+
+def _wide(block: Array, n_channels: int) -> FloatArray:
+    return block.astype(np.float64).reshape(len(block), -1, n_channels)
+
+
+@dataclass(frozen=True)
+class Images:
+    """Rows that are images, with their scale.
+
+    Attributes
+    ----------
+    pixels : ndarray of shape (n_samples, n_features)
+        Numbers of any dtype, ordered by row, column, channel.
+    shape : tuple of int
+        Height, width and channels.
+    scale : Scale
+        Their scale.
+    dtype : dtype
+        What is computed in.
+    """
+
+    pixels: Array
+    shape: tuple[int, int, int]
+    scale: Scale
+    dtype: Any
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.pixels)
+
+    def take(self, rows: Array) -> Images:
+        """Return some of the images."""
+        return replace(self, pixels=self.pixels[rows])
+
+    def tile(self, rows: Any, arena: Arena) -> FloatArray:
+        """Return images (height, channels, width, n_images) on their scale."""
+        pixels = self.pixels[rows].reshape(-1, *self.shape)
+        return self.scaled(pixels, arena)
+
+    def scaled(self, pixels: Array, arena: Arena) -> FloatArray:
+        """Return pixels (n_images, height, width, channels) so."""
+        height, width, channels = self.shape
+        out = arena.empty((height, channels, width, len(pixels)), self.dtype)
+        # Every dtype takes the same way: equal values stay equal.
+        np.copyto(out, pixels.transpose(1, 3, 2, 0), casting="unsafe")
+        out -= self._column(self.scale.offset)
+        out *= self._column(1 / self.scale.scale)
+        return out
+
+    @property
+    def fill(self) -> FloatArray:
+        """The margin on this scale, (channels, 1, 1)."""
+        # Computed as pixels are, so that a margin of the image is equal to it.
+        margin = self._column(self.scale.margin)
+        margin = margin - self._column(self.scale.offset)
+        return np.asarray(margin * self._column(1 / self.scale.scale))
+
+    def _column(self, values: FloatArray) -> FloatArray:
+        return values.astype(self.dtype)[:, np.newaxis, np.newaxis]

@@ -1,0 +1,81 @@
+"""Training as all networks here do it: by an optimiser, with rows to stop by if any."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Protocol
+
+import numpy as np
+
+from sktie._typing import Array, FloatArray
+from sktie.nn import OPTIMIZERS, EarlyStopping, Trained, progress
+
+
+class Trainable(Protocol):
+    """An objective of rows."""
+
+    @property
+    def y(self) -> Array:
+        """Targets, as the loss encodes them."""
+
+    def __call__(
+        self, theta: FloatArray, rows: Array | None
+    ) -> tuple[float, FloatArray]:
+        """Return value and gradient."""
+
+    def accuracy(self, theta: FloatArray) -> float:
+        """Return the share of the rows that are classified right."""
+
+
+def train(
+    estimator: Any,
+    problem: Trainable,
+    held_back: Trainable | None,
+    theta: FloatArray,
+    *,
+    callback: Any,
+    **options: Any,
+) -> Trained:
+    """Return the trained parameters: those best on the rows held back, if there are.
+
+    Sets the estimator's ``validation_scores_`` and ``best_validation_score_`` then.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Has the parameters ``solver``, ``tol``, ``n_iter_no_change``,
+        ``learning_rate_init`` and ``verbose``.
+    problem, held_back : Trainable, Trainable or None
+        What to minimise, and what to stop by.
+    theta : ndarray of shape (size,)
+        The start.
+    callback : callable or None
+        Hears of every iteration.
+    **options
+        For the optimiser.
+    """
+    for name in ("validation_scores_", "best_validation_score_"):
+        estimator.__dict__.pop(name, None)
+    stopping = None
+    if held_back is not None:
+        stopping = EarlyStopping(
+            held_back.accuracy, estimator.tol, estimator.n_iter_no_change
+        )
+        options["patience"] = np.inf
+    trained = Trained(theta, [], True)
+    if theta.size > 0:  # Infinite ties may hold all layers.
+        trained = OPTIMIZERS[estimator.solver](
+            problem,
+            theta,
+            tol=estimator.tol,
+            after_step=progress(estimator.verbose, callback, stopping),
+            n_rows=len(problem.y),
+            learning_rate=estimator.learning_rate_init,
+            **{"patience": estimator.n_iter_no_change} | options,
+        )
+    if stopping is None:
+        return trained
+    best = stopping.theta if stopping.scores else trained.theta
+    estimator.validation_scores_ = stopping.scores
+    estimator.best_validation_score_ = stopping.score(best)
+    return replace(trained, theta=best)

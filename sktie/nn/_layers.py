@@ -1,0 +1,285 @@
+"""Layers: parameters and inputs to outputs, and the way back for gradients.
+
+``layer.forward(X, parameters, scratch)`` returns the outputs and ``backprop``, which
+takes the gradient in the outputs and arrays to which it adds the gradients in the
+parameters, and returns the gradient in the inputs (None where it is not wanted).
+Inputs and outputs have the images last. Both functions may overwrite what they get.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias, final
+
+import numpy as np
+
+from sktie._typing import FloatArray
+from sktie.nn._activation import ACTIVATIONS
+from sktie.nn._arena import Arena
+from sktie.nn._convolution import Convolution
+from sktie.nn._pooling import max_pool
+
+Parameters: TypeAlias = Sequence[FloatArray]
+LayerBackprop: TypeAlias = Callable[[FloatArray, Parameters, bool], "FloatArray | None"]
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """What a pass over one tile of images works with.
+
+    Attributes
+    ----------
+    arena : Arena
+        Memory of the thread.
+    rng : numpy.random.Generator or None
+        Draws the units that are dropped; None where none are.
+    learning : bool
+        Whether gradients will go back.
+    """
+
+    arena: Arena = field(default_factory=Arena)
+    rng: np.random.Generator | None = None
+    learning: bool = True
+
+
+class Layer(ABC):
+    """The interface of a layer."""
+
+    @property
+    @abstractmethod
+    def out_shape(self) -> tuple[int, ...]:
+        """Shape of the outputs of one image."""
+
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Shapes of the parameters: weights and biases, or none."""
+        return ()
+
+    @abstractmethod
+    def forward(
+        self, X: FloatArray, parameters: Parameters, scratch: Scratch
+    ) -> tuple[FloatArray, LayerBackprop]:
+        """Return the outputs, and the way back."""
+
+
+@final
+@dataclass(frozen=True)
+class ConvolutionLayer(Layer):
+    """Convolution, bias, pooling, activation.
+
+    The activation functions never fall, so pooling before them is the same, and less
+    work. So is adding a bias afterwards that all locations of a window share.
+
+    Attributes
+    ----------
+    convolution : Convolution
+        What is computed, for whole windows of the pooling only.
+    pool_size : tuple of int
+        Rows and columns of a window.
+    activation : str
+        Name of the activation function.
+    shared : bool
+        Whether there is one kernel for all locations.
+    shared_bias : bool
+        Whether there is one bias for all locations.
+    fill : ndarray of shape (channels, 1, 1) or float, default=0
+        What images are padded with.
+    """
+
+    convolution: Convolution
+    pool_size: tuple[int, int]
+    activation: str
+    shared: bool
+    shared_bias: bool
+    fill: FloatArray | float = 0.0
+
+    @property
+    def out_shape(self) -> tuple[int, int, int]:
+        """Rows, filters and columns of the pooled outputs."""
+        rows, n_filters, columns = self.convolution.out_shape
+        return rows // self.pool_size[0], n_filters, columns // self.pool_size[1]
+
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Shapes of kernels and biases."""
+        rows, n_filters, columns = self.convolution.out_shape
+        kernel = n_filters, self.convolution.n_taps
+        return (
+            kernel if self.shared else (rows, columns, *kernel),
+            (n_filters, 1, 1) if self.shared_bias else (rows, n_filters, columns, 1),
+        )
+
+    def forward(
+        self, X: FloatArray, parameters: Parameters, scratch: Scratch
+    ) -> tuple[FloatArray, LayerBackprop]:
+        """Return outputs (rows, filters, columns, n_images), and the way back."""
+        kernels, bias = parameters
+        arena = scratch.arena
+        raw, to_kernels = self.convolution.forward(X, kernels, arena, self.fill)
+        if not self.shared_bias:
+            raw += bias
+        raw, unpool = max_pool(raw, self.pool_size, arena, scratch.learning)
+        if self.shared_bias:
+            raw += bias
+        out, to_raw = ACTIVATIONS[self.activation](raw)
+
+        def backprop(
+            gradient: FloatArray, gradients: Parameters, wanted: bool
+        ) -> FloatArray | None:
+            of_kernels, of_bias = gradients
+            gradient = to_raw(gradient)
+            if self.shared_bias:
+                of_bias[:, 0, 0] += np.einsum("hfwb->f", gradient)
+            gradient = unpool(gradient)
+            if not self.shared_bias:
+                of_bias += gradient.sum(axis=-1, keepdims=True)
+            return to_kernels(gradient, of_kernels, wanted)
+
+        return out, backprop
+
+
+@final
+@dataclass(frozen=True)
+class GlobalPool(Layer):
+    """One number of every channel: its mean, or its maximum, over all locations."""
+
+    in_shape: tuple[int, int, int]
+    how: str
+
+    @property
+    def out_shape(self) -> tuple[int, int, int]:
+        """One row and one column."""
+        return 1, self.in_shape[1], 1
+
+    def forward(
+        self, X: FloatArray, parameters: Parameters, scratch: Scratch
+    ) -> tuple[FloatArray, LayerBackprop]:
+        """Return outputs (1, channels, 1, n_images), and the way back."""
+        rows, _, columns = self.in_shape
+        if self.how == "max":
+            # A copy: its place is needed on the way back, and X by the layer before.
+            maps = scratch.arena.empty(X.shape, X.dtype)
+            np.copyto(maps, X)
+            size = rows, columns
+            out, unpool = max_pool(maps, size, scratch.arena, scratch.learning)
+            return out, lambda gradient, _, wanted: unpool(gradient) if wanted else None
+        scale = X.dtype.type(1 / (rows * columns))
+
+        def backprop(
+            gradient: FloatArray, _: Parameters, wanted: bool
+        ) -> FloatArray | None:
+            if not wanted:
+                return None
+            spread = scratch.arena.empty(X.shape, X.dtype)
+            spread[...] = gradient * scale
+            return spread
+
+        return X.sum(axis=(0, 2), keepdims=True) * scale, backprop
+
+
+@final
+@dataclass(frozen=True)
+class Flatten(Layer):
+    """All numbers of an image in one column, by row, column and channel."""
+
+    in_shape: tuple[int, int, int]
+
+    @property
+    def out_shape(self) -> tuple[int, ...]:
+        """How many they are."""
+        return (math.prod(self.in_shape),)
+
+    def forward(
+        self, X: FloatArray, parameters: Parameters, scratch: Scratch
+    ) -> tuple[FloatArray, LayerBackprop]:
+        """Return outputs (size, n_images), and the way back."""
+        rows, channels, columns = self.in_shape
+        n_images = X.shape[-1]
+        turned = scratch.arena.empty((rows, columns, channels, n_images), X.dtype)
+        np.copyto(turned, X.swapaxes(1, 2))
+
+        def backprop(
+            gradient: FloatArray, _: Parameters, wanted: bool
+        ) -> FloatArray | None:
+            if not wanted:
+                return None
+            back = scratch.arena.empty(X.shape, X.dtype)
+            np.copyto(back, gradient.reshape(turned.shape).swapaxes(1, 2))
+            return back
+
+        return turned.reshape(-1, n_images), backprop
+
+
+@final
+@dataclass(frozen=True)
+class Dropout(Layer):
+    """Silences a share of the units in training, and strengthens the others."""
+
+    n_units: int
+    share: float
+
+    @property
+    def out_shape(self) -> tuple[int, ...]:
+        """As many as come in."""
+        return (self.n_units,)
+
+    def forward(
+        self, X: FloatArray, parameters: Parameters, scratch: Scratch
+    ) -> tuple[FloatArray, LayerBackprop]:
+        """Return outputs (n_units, n_images), and the way back."""
+        if scratch.rng is None:
+            return X, lambda gradient, _, wanted: gradient if wanted else None
+        kept = scratch.rng.random(X.shape, np.float32) >= self.share
+        mask = kept * X.dtype.type(1 / (1 - self.share))
+        return X * mask, lambda gradient, _, wanted: gradient * mask if wanted else None
+
+
+@final
+@dataclass(frozen=True)
+class ConnectedLayer(Layer):
+    """Every output sees every input.
+
+    Attributes
+    ----------
+    n_in, n_out : int
+        Inputs and outputs.
+    activation : str
+        Name of the activation function.
+    """
+
+    n_in: int
+    n_out: int
+    activation: str = "identity"
+
+    @property
+    def out_shape(self) -> tuple[int, ...]:
+        """The outputs."""
+        return (self.n_out,)
+
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Shapes of weights and biases."""
+        return (self.n_out, self.n_in), (self.n_out, 1)
+
+    def forward(
+        self, X: FloatArray, parameters: Parameters, scratch: Scratch
+    ) -> tuple[FloatArray, LayerBackprop]:
+        """Return outputs (n_out, n_images), and the way back."""
+        weights, bias = parameters
+        raw = weights @ X
+        raw += bias
+        out, to_raw = ACTIVATIONS[self.activation](raw)
+
+        def backprop(
+            gradient: FloatArray, gradients: Parameters, wanted: bool
+        ) -> FloatArray | None:
+            of_weights, of_bias = gradients
+            gradient = to_raw(gradient)
+            of_weights += gradient @ X.T
+            of_bias += gradient.sum(axis=1, keepdims=True)
+            return weights.T @ gradient if wanted else None
+
+        return out, backprop
