@@ -254,16 +254,19 @@ CASES = [
     *(
         Case(f"a pair of other layers: {params}", words, {"pair": FROZEN} | params)
         for params, words in [
-            ({"filters": (2, 2)}, ("2 layers", "3", "same filters")),
-            ({"hidden_layer_sizes": 3}, ("2 layers", "3", "hidden_layer_sizes")),
-            ({"filters": 3}, ("differs", "same parameters")),
-            ({"kernel_size": 2}, ("differs", "same parameters")),
-            ({"stride": 2}, ("differs", "same parameters")),
-            ({"pool_size": 1}, ("differs", "same parameters")),
-            ({"padding": "valid"}, ("differs", "same parameters")),
-            ({"activation": "tanh"}, ("differs", "same parameters")),
-            ({"bias": "location"}, ("differs", "same parameters")),
-            ({"global_pool": True}, ("differs", "same parameters")),
+            ({"filters": (2, 2)}, ("2 layers", "this has 3", "same filters")),
+            (
+                {"hidden_layer_sizes": 3},
+                ("2 layers", "this has 3", "hidden_layer_sizes"),
+            ),
+            ({"filters": 3}, ("layer 0 filters is 2, here 3", "the same")),
+            ({"kernel_size": 2}, ("layer 0 kernel_size is 3, here 2", "the same")),
+            ({"stride": 2}, ("layer 0 stride is 1, here 2", "the same")),
+            ({"pool_size": 1}, ("layer 0 pool_size is 2, here 1", "the same")),
+            ({"padding": "valid"}, ("padding is 'same', here 'valid'", "the same")),
+            ({"activation": "tanh"}, ("activation is 'relu', here 'tanh'", "the same")),
+            ({"bias": "location"}, ("bias is 'shared', here 'location'", "the same")),
+            ({"global_pool": True}, ("2 layers", "this has 3", "the same")),
             ({"tie": 1.0, "bias": "shared"}, ("differs", "pair.to_shared()")),
         ]
     ),

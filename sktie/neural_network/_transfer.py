@@ -43,34 +43,18 @@ def pair_parameters(
     pair: Any, estimator: Any, network: Network, loss: Loss | None
 ) -> list[FloatArray]:
     """Return the pair's parameters; without the output layer where loss is None."""
-    layers = network.layers_with_weights
-    names = ("coefs_", "intercepts_")
-    n_layers = len(layers) if loss is not None else len(layers) - 1
-    if len(pair.coefs_) != len(layers):
+    if not alike(pair.layers_, estimator.layers_):
         raise ValueError(
-            f"pair has {len(pair.coefs_)} layers with parameters, but this model has "
-            f"{len(layers)}. Give both the same filters and hidden_layer_sizes."
-        )
-    coefs, intercepts = (
-        [np.asarray(part, np.float64) for part in getattr(pair, name)[:n_layers]]
-        for name in names
-    )
-    shortened = Network(_up_to(network, n_layers))
-    expected = [
-        layer.shapes for layer in shortened.layers_with_weights[: len(layers) - 1]
-    ]
-    same = alike(pair.layers_, estimator.layers_)
-    found: list[FloatArray] = []
-    if same:
-        found = parameters_from(shortened, coefs, intercepts, loss)
-    shapes = [part.shape for part in found][: 2 * len(expected)]
-    if not same or shapes != [shape for both in expected for shape in both]:
-        raise ValueError(
-            "pair differs from this model in its layers: "
-            f"{pair.layers_} and {estimator.layers_}. Give both the same parameters; "
+            f"pair differs from this model: {_difference(pair, estimator)}. Give both "
+            "the same filters, hidden_layer_sizes and other parameters of layers; "
             "pair.to_shared() has one kernel for all locations."
         )
-    return found
+    coefs, intercepts = (
+        [np.asarray(part, np.float64) for part in parts]
+        for parts in (pair.coefs_, pair.intercepts_)
+    )
+    found = parameters_from(network, coefs, intercepts, loss)
+    return found[:-2] if loss is None else found
 
 
 def alike(plan: Plan, other: Plan) -> bool:
@@ -81,22 +65,25 @@ def alike(plan: Plan, other: Plan) -> bool:
 def _kinds(plan: Plan) -> Plan:
     """Return the layers without dropout, and of strengths only which are infinite."""
     return [
-        part | {"tie": part["tie"] == np.inf} if "tie" in part else part
+        part | {"tie": "inf" if part["tie"] == np.inf else "finite"}
+        if "tie" in part
+        else part
         for part in plan
         if part["kind"] != "dropout"
     ]
 
 
-def _up_to(network: Network, n_layers: int) -> tuple[Any, ...]:
-    """Return the layers up to the last of some that have parameters."""
-    kept: list[Any] = []
-    for layer in network.layers:
-        if layer.shapes:
-            n_layers -= 1
-        if n_layers < 0:
-            break
-        kept.append(layer)
-    return tuple(kept)
+def _difference(pair: Any, estimator: Any) -> str:
+    """Return what two plans differ in."""
+    plan, other = _kinds(pair.layers_), _kinds(estimator.layers_)
+    if len(plan) != len(other):
+        return f"it has {len(plan)} layers, this has {len(other)}"
+    for k, (theirs, own) in enumerate(zip(plan, other, strict=True)):
+        for name in sorted({*theirs, *own}):
+            if theirs.get(name) != own.get(name):
+                values = f"{theirs.get(name)!r}, here {own.get(name)!r}"
+                return f"in layer {k} {name} is {values}"
+    return "nothing"
 
 
 def layer_strengths(tie_pair: Any, n_layers: int) -> list[float]:
