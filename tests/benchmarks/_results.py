@@ -23,7 +23,7 @@ A row holds
     status        "measured", "no peer" (sktie was measured alone), "left out" (nothing
                   was measured) or "failed" (sktie never reached the gap)
     reason        why the status is not "measured"; null otherwise
-    unit          "s" (seconds), "s/domain" or "B" (bytes); lower is better
+    unit          "s" (seconds), "s/domain", "us/image" or "B" (bytes); lower is better
     sktie         {"median", "q1", "q3"} over the repeats; timings also have "tol", the
                   tolerance used, and "gap", the relative objective gap reached
     peer          the same, and "name": the best of the peers
