@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sktie._typing import Array
 from sktie._validation import is_frame
-from sktie.neural_network._images import full_shape, guess_shape
+from sktie.neural_network._images import full_shape, guess_shape, with_border
 
 
 def shift_invariance(
@@ -73,7 +73,7 @@ def shift_invariance(
     height, width, channels = shape
     _check_shift(max_shift, shape)
     fill = getattr(estimator, "margin_", 0) if fill is None else fill
-    padded = _padded(pixels, int(max_shift), _channels(fill, channels))
+    padded = with_border(pixels, int(max_shift), _channels(fill, channels))
     down = np.arange(-max_shift, max_shift + 1) if height > 1 else np.zeros(1, int)
     right = np.arange(-max_shift, max_shift + 1)
     still = np.asarray(estimator.predict(like_X(pixels)))
@@ -156,16 +156,3 @@ def _channels(fill: Any, n_channels: int) -> Array:
             f"fill={fill!r}; expected a number, or one for each of the {n_channels} "
             "channels of the images."
         ) from None
-
-
-def _padded(pixels: Array, shift: int, fill: Array) -> Array:
-    """Return images with a border of the fill on all sides along which they move."""
-    n, height, width, channels = pixels.shape
-    down = shift if height > 1 else 0
-    dtype = pixels.dtype
-    if not np.array_equal(fill.astype(dtype), fill):
-        dtype = np.result_type(dtype, fill.dtype)
-    padded = np.empty((n, height + 2 * down, width + 2 * shift, channels), dtype)
-    padded[...] = fill
-    padded[:, down : down + height, shift : shift + width] = pixels
-    return padded

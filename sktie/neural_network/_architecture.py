@@ -27,16 +27,8 @@ from sktie.nn import (
 )
 
 Plan: TypeAlias = list[dict[str, Any]]
-#: Parameters with one value for all convolutions, or one for each.
-PER_LAYER = (
-    "kernel_size",
-    "stride",
-    "pool_size",
-    "padding",
-    "tie",
-    "bias",
-    "activation",
-)
+#: Images that a tile has a multiple of.
+WHOLE = 16
 #: Bytes that a pass over a tile may work with: more than the caches of a core hold, as
 #: Python's part in every tile costs more than going to the next cache.
 TILE_BYTES = 1 << 24
@@ -48,33 +40,31 @@ def plan_layers(parameters: dict[str, Any]) -> Plan:
     columns = {
         name: _one_each(name, parameters[name], len(filters)) for name in PER_LAYER
     }
-    plan: Plan = []
+    maps: Plan = []
     for k, n_filters in enumerate(filters):
         layer = {"kind": "convolution", "filters": n_filters}
         layer |= {name: column[k] for name, column in columns.items()}
         if layer["bias"] == "auto":
             layer["bias"] = "shared" if layer["tie"] == np.inf else "location"
-        plan.append(layer)
+        maps.append(layer)
     if parameters["global_pool"]:
         how = parameters["global_pool"]
-        plan.append({"kind": "global_pool", "how": how if how == "max" else "mean"})
+        maps.append({"kind": "global_pool", "how": how if how == "max" else "mean"})
     activation = parameters["activation"]
     if not isinstance(activation, str):
         activation = columns["activation"][-1] if filters else "relu"
     sizes = _as_tuple("hidden_layer_sizes", parameters["hidden_layer_sizes"])
-    for n_units in sizes:
-        plan.append({"kind": "dense", "units": n_units, "activation": activation})
-    if parameters["dropout"] > 0:
-        before = [
-            layer for layer in plan if layer["kind"] in ("convolution", "global_pool")
+    flat: Plan = [
+        {"kind": "dense", "units": n_units, "activation": activation}
+        for n_units in sizes
+    ]
+    flat.append({"kind": "output"})
+    share = parameters["dropout"]
+    if share > 0:
+        flat = [
+            part for one in flat for part in ({"kind": "dropout", "share": share}, one)
         ]
-        plan = before + [
-            part
-            for layer in [*plan[len(before) :], {"kind": "output"}]
-            for part in ({"kind": "dropout", "share": parameters["dropout"]}, layer)
-        ]
-        return plan
-    return [*plan, {"kind": "output"}]
+    return maps + flat
 
 
 def _as_tuple(name: str, value: Any) -> tuple[int, ...]:
@@ -106,10 +96,11 @@ def _one_each(name: str, value: Any, n_layers: int) -> list[Any]:
             )
     else:
         values = [value] * n_layers
+    accepts, expected = PER_LAYER[name]
     for each in values:
-        if not ACCEPTS[name](each):
+        if not accepts(each):
             raise ValueError(
-                f"{name}={value!r}; expected {EXPECTED[name]} for all layers, or a "
+                f"{name}={value!r}; expected {expected} for all layers, or a "
                 "tuple with one for each."
             )
     if name == "tie":
@@ -126,23 +117,22 @@ def _is_strength(value: Any) -> bool:
 
 #: Smooth ones and the one with a corner; none ever falls, which pooling relies on.
 ACTIVATION_NAMES = ("identity", "logistic", "relu", "tanh")
-ACCEPTS: dict[str, Callable[[Any], bool]] = {
-    "kernel_size": _is_count,
-    "stride": _is_count,
-    "pool_size": _is_count,
-    "padding": lambda value: value in ("same", "valid"),
-    "tie": _is_strength,
-    "bias": lambda value: value in ("auto", "shared", "location"),
-    "activation": lambda value: value in ACTIVATION_NAMES,
-}
-EXPECTED = {
-    "kernel_size": "a whole number of at least 1",
-    "stride": "a whole number of at least 1",
-    "pool_size": "a whole number of at least 1 (1: no pooling)",
-    "padding": "'same' or 'valid'",
-    "tie": "a strength from 0 to inf",
-    "bias": "'auto', 'shared' or 'location'",
-    "activation": f"one of {ACTIVATION_NAMES}",
+#: Parameters with one value for all convolutions, or one for each: whether a value will
+#: do, and what is expected.
+PER_LAYER: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "kernel_size": (_is_count, "a whole number of at least 1"),
+    "stride": (_is_count, "a whole number of at least 1"),
+    "pool_size": (_is_count, "a whole number of at least 1 (1: no pooling)"),
+    "padding": (lambda value: value in ("same", "valid"), "'same' or 'valid'"),
+    "tie": (_is_strength, "a strength from 0 to inf"),
+    "bias": (
+        lambda value: value in ("auto", "shared", "location"),
+        "'auto', 'shared' or 'location'",
+    ),
+    "activation": (
+        lambda value: value in ACTIVATION_NAMES,
+        f"one of {ACTIVATION_NAMES}",
+    ),
 }
 
 
@@ -237,7 +227,7 @@ def tile_size(network: Network, itemsize: int) -> int:
             numbers += unfolded * own.columns.n_out + math.prod(own.out_shape)
         else:
             numbers += math.prod(layer.out_shape)
-    return 16 * int(np.clip(round(TILE_BYTES / (16 * numbers * itemsize)), 1, 4))
+    return WHOLE * int(np.clip(round(TILE_BYTES / (WHOLE * numbers * itemsize)), 1, 4))
 
 
 def to_public(layer: Layer, weights: FloatArray, bias: FloatArray) -> tuple[Any, Any]:

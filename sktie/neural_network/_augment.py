@@ -9,6 +9,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from sktie._typing import Array, FloatArray
+from sktie.neural_network._images import with_border
 
 #: Axes of pixels (n, height, width, channels) that are turned around.
 FLIPS = {"horizontal": (2,), "vertical": (1,), "both": (1, 2)}
@@ -70,11 +71,9 @@ def _shifted(
     pixels: Array, shift: int, margin: FloatArray, rng: np.random.Generator
 ) -> Array:
     """Return images moved by up to ``shift`` pixels in each direction."""
-    n, height, width, channels = pixels.shape
-    down = 0 if height == 1 else shift
-    padded = np.empty((n, height + 2 * down, width + 2 * shift, channels), pixels.dtype)
-    padded[...] = margin.astype(pixels.dtype)
-    padded[:, down : down + height, shift : shift + width] = pixels
+    n, height, width, _ = pixels.shape
+    padded = with_border(pixels, shift, margin.astype(pixels.dtype))
+    down = (padded.shape[1] - height) // 2
     places = sliding_window_view(padded, (height, width), axis=(1, 2))
     row = rng.integers(2 * down + 1, size=n)
     column = rng.integers(2 * shift + 1, size=n)

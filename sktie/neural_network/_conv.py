@@ -490,11 +490,9 @@ class SharedConvClassifier(TrainedConvolutions):
         X, shape, y = read_images(
             self, X, self.image_shape, self.signals, y=y, reset=True
         )
-        weight = None
-        if sample_weight is not None:
-            weight = check_weight(sample_weight, np.empty((len(X), 0)))
+        # The dtype of the pixels, which may be integers, is none for weights.
         self.classes_, sample = encode_sample(
-            np.empty((len(X), 0)), y, weight, self.class_weight, None
+            np.empty((len(X), 0)), y, sample_weight, self.class_weight, None
         )
         self.image_shape_ = shape
         weight = np.ones(len(X)) if sample.weight is None else sample.weight

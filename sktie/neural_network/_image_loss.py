@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,7 +14,7 @@ from sklearn.utils import gen_batches
 from sktie._loss import Loss, most_probable
 from sktie._parallel import Workers
 from sktie._typing import Array, FloatArray, IntArray
-from sktie.neural_network._architecture import by_layer
+from sktie.neural_network._architecture import WHOLE, by_layer
 from sktie.neural_network._images import Images
 from sktie.neural_network._locations import TiedArray
 from sktie.nn import Network, Parameters, Scratch
@@ -24,8 +25,6 @@ Augment: TypeAlias = Callable[[Array, np.random.Generator], Array]
 #: Lanes of work of one pass. Their number is fixed, so that the order in which
 #: gradients are added up does not depend on the number of threads.
 N_LANES = 16
-#: Images that a tile has a multiple of.
-WHOLE = 16
 
 
 @dataclass(frozen=True)
@@ -146,7 +145,7 @@ class ImageLoss:
         right = most_probable(raw) == self.loss.class_index(self.y)
         return float(self.weight @ right) / self.total
 
-    @property
+    @cached_property
     def total(self) -> float:
         """The sum of the weights."""
         return float(self.weight.sum(dtype=np.float64))

@@ -106,6 +106,19 @@ def full_shape(shape: Any, signals: bool | None) -> tuple[int, int, int]:
     return (1, first, second) if signals else (first, second, 1)
 
 
+def with_border(pixels: Array, shift: int, fill: Array) -> Array:
+    """Return images with a border of the fill on all sides along which they move."""
+    n, height, width, channels = pixels.shape
+    down = shift if height > 1 else 0
+    dtype = pixels.dtype
+    if not np.array_equal(fill.astype(dtype), fill):
+        dtype = np.result_type(dtype, fill.dtype)
+    padded = np.empty((n, height + 2 * down, width + 2 * shift, channels), dtype)
+    padded[...] = fill
+    padded[:, down : down + height, shift : shift + width] = pixels
+    return padded
+
+
 @dataclass(frozen=True)
 class Scale:
     """The scale on which a network sees pixels: ``(x - offset) / scale``.

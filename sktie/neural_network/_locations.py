@@ -70,8 +70,7 @@ class TiedArray:
     def pull_back(self, gradient: FloatArray) -> FloatArray:
         """Return the gradient in V of a function with this gradient in W."""
         # The linear part of the map from V to W is symmetric.
-        if self.soft:
-            gradient = _contract(gradient, float(scaled_tie(self.tie)[0]))
+        gradient = self._blend(gradient)
         if self.anchored:
             gradient = gradient * gradient.dtype.type(scaled_tie(self.tie_pair)[0])
         return gradient
@@ -91,11 +90,10 @@ class TiedArray:
         value = 0.5 * self.alpha * many * _squares(W)
         gradient = self.pull_back(W.dtype.type(self.alpha * many) * W)
         if self.anchored:
-            unit, strength = map(float, scaled_tie(self.tie_pair))
-            moved = _contract(V, float(scaled_tie(self.tie)[0])) if self.soft else V
+            strength = float(scaled_tie(self.tie_pair)[1])
+            moved = self._blend(V)
             value += 0.5 * many * strength * _squares(moved)
-            back = _contract(moved, float(scaled_tie(self.tie)[0])) if self.soft else V
-            gradient = gradient + V.dtype.type(many * strength) * back
+            gradient = gradient + V.dtype.type(many * strength) * self._blend(moved)
         if self.soft:
             # tie/2 |D|^2 with D = D_anchor + q s (V - m).
             unit = float(scaled_tie(self.tie_pair)[0]) if self.anchored else 1.0
@@ -110,6 +108,10 @@ class TiedArray:
                 value += pull * float(fixed.ravel() @ deviation.ravel())
                 gradient = gradient + V.dtype.type(pull) * fixed
         return value, gradient
+
+    def _blend(self, V: FloatArray) -> FloatArray:
+        """Return V with its locations as near to their mean as the tie holds them."""
+        return _contract(V, float(scaled_tie(self.tie)[0])) if self.soft else V
 
 
 def _contract(V: FloatArray, factor: float) -> FloatArray:

@@ -195,14 +195,14 @@ def stochastic(
     theta = theta.copy()
     optimizer = optimizer or new_optimizer([theta], learning_rate)
     plateau, curve = Plateau(tol, patience), list[float]()
-    n_steps = max_iter * -(-n_rows // size)
+    n_batches = -(-n_rows // size)
 
     def epoch() -> float:
         order = rng.permutation(n_rows) if shuffle else np.arange(n_rows)
         total = 0.0
         for k, start in enumerate(range(0, n_rows, size)):
             if schedule is not None:
-                done = (len(curve) * -(-n_rows // size) + k) / n_steps
+                done = (len(curve) * n_batches + k) / (max_iter * n_batches)
                 rate = learning_rate * schedule(done)
                 optimizer.learning_rate_init = optimizer.learning_rate = rate
             rows = order[start : start + size]
