@@ -13,7 +13,7 @@ from sktie.nn._layers import (
     Parameters,
     Scratch,
 )
-from sktie.nn._network import Network
+from sktie.nn._network import Network, Passes
 from sktie.nn._training import (
     OPTIMIZERS,
     AfterStep,
@@ -42,6 +42,7 @@ __all__ = [
     "Layer",
     "Network",
     "Parameters",
+    "Passes",
     "Plateau",
     "Scratch",
     "Trained",
