@@ -201,3 +201,28 @@ def test_fit_restores_blas(fail, two_blas_threads):
     else:
         model.fit(X, y, sample_domain=domain)
     assert blas_threads() == {2}
+
+
+def test_the_caller_is_one_of_the_threads():
+    with workers(2, 4) as crew:
+        meet = threading.Barrier(2)
+
+        def lane(_):
+            meet.wait(timeout=5)
+            return threading.get_ident()
+
+        idents = crew.map(lane, range(2))
+    assert len(set(idents)) == 2
+    assert threading.get_ident() in idents
+
+
+def test_the_first_lane_that_fails_is_the_one_to_tell():
+    def fail(item):
+        time.sleep(0.02 if item == 0 else 0)
+        if item < 2:
+            raise ArithmeticError(f"lane {item}")
+
+    with workers(2, 4) as crew:
+        for _ in range(5):
+            with pytest.raises(ArithmeticError, match="lane 0"):
+                crew.map(fail, range(4))

@@ -73,9 +73,7 @@ def logistic(
     return raw, backprop
 
 
-def softmax(
-    raw: FloatArray, arena: Arena | None = None
-) -> tuple[FloatArray, Backprop]:
+def softmax(raw: FloatArray, arena: Arena | None = None) -> tuple[FloatArray, Backprop]:
     """Return exp(raw) divided by its sum over the units."""
     arena = arena or Arena()
     each = arena.empty((len(raw), 1), raw.dtype)

@@ -248,7 +248,7 @@ class Convolution:
                 return None
             if shared and self.rows.stride == self.columns.stride == 1:
                 flipped = self._flip(kernels, arena)
-                return self._reverse.forward(gradient, flipped, arena)[0]
+                return self.reverse.forward(gradient, flipped, arena)[0]
             taps = self.rows.kernel_size, self.columns.kernel_size, self.n_channels
             patches = arena.empty((n_rows, *taps, n_columns, n_images), X.dtype)
             flat = patches.reshape(n_rows, self.n_taps, n_columns, n_images)
@@ -259,13 +259,13 @@ class Convolution:
         return Y, backprop
 
     @cached_property
-    def _reverse(self) -> Convolution:
-        """From gradients in the outputs to gradients in the inputs."""
+    def reverse(self) -> Convolution:
+        """From gradients in outputs to those in inputs; for a stride of 1."""
         axes = self.rows.reverse, self.columns.reverse
         return Convolution(*axes, n_channels=self.n_filters, n_filters=self.n_channels)
 
     def _flip(self, kernels: FloatArray, arena: Arena) -> FloatArray:
-        """Return the kernels of `_reverse`: turned around, filters for channels."""
+        """Return the kernels of `reverse`: turned around, filters for channels."""
         taps = self.rows.kernel_size, self.columns.kernel_size, self.n_channels
         turned = kernels.reshape(self.n_filters, *taps)[:, ::-1, ::-1]
         turned = turned.transpose(3, 1, 2, 0)

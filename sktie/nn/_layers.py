@@ -4,8 +4,8 @@
 takes the gradient in the outputs and arrays to which it adds the gradients in the
 parameters, and returns the gradient in the inputs (None where it is not wanted).
 Inputs and outputs have the images last. Both functions may overwrite what they get.
-Both work by ``scratch.arena.call`` on arrays of ``scratch.arena.empty`` alone, and never
-look at what is in them, so that their work can be noted down and done again.
+Both work by ``scratch.arena.call`` alone, on arrays of ``scratch.arena.empty``, and
+never look at what is in them, so that their work can be noted down and done again.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TypeAlias, final
 
 import numpy as np
@@ -22,7 +23,8 @@ from sktie._typing import FloatArray
 from sktie.nn._activation import ACTIVATIONS
 from sktie.nn._arena import Arena
 from sktie.nn._convolution import Convolution
-from sktie.nn._pooling import max_pool
+from sktie.nn._pooling import largest, max_pool
+from sktie.nn._winograd import Winograd, is_faster
 
 Parameters: TypeAlias = Sequence[FloatArray]
 LayerBackprop: TypeAlias = Callable[[FloatArray, Parameters, bool], "FloatArray | None"]
@@ -126,10 +128,8 @@ class ConvolutionLayer(Layer):
         """Return outputs (rows, filters, columns, n_images), and the way back."""
         kernels, bias = parameters
         arena = scratch.arena
-        raw, to_kernels = self.convolution.forward(X, kernels, arena, self.fill)
-        if not self.shared_bias:
-            arena.call(np.add, raw, bias, out=raw)
-        raw, unpool = max_pool(raw, self.pool_size, arena, scratch.learning)
+        pool = self._pool_halves if self._halved else self._pool
+        raw, way_back = pool(X, kernels, bias, scratch)
         if self.shared_bias:
             arena.call(np.add, raw, bias, out=raw)
         out, to_raw = ACTIVATIONS[self.activation](raw, arena)
@@ -137,16 +137,60 @@ class ConvolutionLayer(Layer):
         def backprop(
             gradient: FloatArray, gradients: Parameters, wanted: bool
         ) -> FloatArray | None:
-            of_kernels, of_bias = gradients
-            sums = arena.empty(of_bias.shape, of_bias.dtype)
+            of_bias = gradients[1]
             gradient = to_raw(gradient)
             if self.shared_bias:
+                sums = arena.empty(of_bias.shape, of_bias.dtype)
                 arena.call(np.einsum, "hfwb->f", gradient, out=sums[:, 0, 0])
+                arena.call(np.add, of_bias, sums, out=of_bias)
+            return way_back(gradient, gradients, wanted)
+
+        return out, backprop
+
+    @cached_property
+    def _halved(self) -> bool:
+        """Whether even and odd columns are computed apart, and then compared."""
+        whole = self.shared and self.shared_bias and self.pool_size[1] == 2
+        return whole and is_faster(self.convolution)
+
+    def _pool(
+        self, X: FloatArray, kernels: FloatArray, bias: FloatArray, scratch: Scratch
+    ) -> tuple[FloatArray, LayerBackprop]:
+        """Return the pooled outputs, biases of locations added, and the way back."""
+        arena = scratch.arena
+        raw, to_kernels = self.convolution.forward(X, kernels, arena, self.fill)
+        if not self.shared_bias:
+            arena.call(np.add, raw, bias, out=raw)
+        out, unpool = max_pool(raw, self.pool_size, arena, scratch.learning)
+
+        def backprop(
+            gradient: FloatArray, gradients: Parameters, wanted: bool
+        ) -> FloatArray | None:
+            of_kernels, of_bias = gradients
             gradient = unpool(gradient)
             if not self.shared_bias:
+                sums = arena.empty(of_bias.shape, of_bias.dtype)
                 arena.call(np.add.reduce, gradient, axis=-1, keepdims=True, out=sums)
-            arena.call(np.add, of_bias, sums, out=of_bias)
+                arena.call(np.add, of_bias, sums, out=of_bias)
             return to_kernels(gradient, of_kernels, wanted)
+
+        return out, backprop
+
+    def _pool_halves(
+        self, X: FloatArray, kernels: FloatArray, _: FloatArray, scratch: Scratch
+    ) -> tuple[FloatArray, LayerBackprop]:
+        """Do the same from even and odd columns."""
+        arena, learning = scratch.arena, scratch.learning
+        fast = Winograd(self.convolution)
+        halves, to_kernels = fast.forward(X, kernels, arena, self.fill)
+        out, across = largest(halves, arena, learning)
+        out, down = max_pool(out, (self.pool_size[0], 1), arena, learning)
+
+        def backprop(
+            gradient: FloatArray, gradients: Parameters, wanted: bool
+        ) -> FloatArray | None:
+            across(down(gradient))
+            return to_kernels(halves, gradients[0], wanted)
 
         return out, backprop
 

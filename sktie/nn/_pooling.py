@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 
 from sktie._typing import Array, FloatArray
@@ -39,14 +41,30 @@ def max_pool(
 def _along(
     Y: FloatArray, axis: int, size: int, arena: Arena, learning: bool
 ) -> tuple[FloatArray, Backprop]:
-    """Pool along one axis, by a running maximum over the places in the window."""
+    """Pool along one axis."""
     if size == 1:
         return Y, lambda gradient: gradient
-    places = [
-        Y[(slice(None),) * axis + (slice(start, None, size),)] for start in range(size)
-    ]
+    before = (slice(None),) * axis
+    places = [Y[(*before, slice(start, None, size))] for start in range(size)]
+    out, back = largest(places, arena, learning)
+
+    def backprop(gradient: FloatArray) -> FloatArray:
+        back(gradient)
+        return Y
+
+    return out, backprop
+
+
+def largest(
+    places: Sequence[FloatArray], arena: Arena, learning: bool = True
+) -> tuple[FloatArray, Callable[[FloatArray], None]]:
+    """Return the largest of two arrays or more, entry by entry, and the way back.
+
+    The way back overwrites the arrays with the gradients in them: what is needed of
+    them is known by then, and they may still be cached.
+    """
     shape = places[0].shape
-    out = arena.empty(shape, Y.dtype)
+    out = arena.empty(shape, places[0].dtype)
     larger: list[Array] = []
     for k, place in enumerate(places[1:]):
         so_far = places[0] if k == 0 else out
@@ -55,12 +73,10 @@ def _along(
             arena.call(np.greater, place, so_far, out=larger[k])
         arena.call(np.maximum, place, so_far, out=out)
 
-    def backprop(gradient: FloatArray) -> FloatArray:
-        # In place of Y: what is needed of it is in `larger`, and it is still cached.
-        for k in range(size - 1, 0, -1):
+    def backprop(gradient: FloatArray) -> None:
+        for k in range(len(places) - 1, 0, -1):
             arena.call(np.multiply, gradient, larger[k - 1], out=places[k])
             rest = gradient if k > 1 else places[0]
             arena.call(np.subtract, gradient, places[k], out=rest)
-        return Y
 
     return out, backprop

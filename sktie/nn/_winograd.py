@@ -1,0 +1,229 @@
+"""Convolution with kernels of three columns, in two thirds of the multiplications.
+
+Two neighbouring outputs of three taps take six products of a kernel and an input.
+Winograd's minimal filtering F(2, 3) makes them of four products, of sums::
+
+    m0 = (d0 - d2) g0               m1 = (d1 + d2) (g0 + g1 + g2) / 2
+    m3 = (d1 - d3) g2               m2 = (d2 - d1) (g0 - g1 + g2) / 2
+    y0 = m0 + m1 + m2               y1 = m1 - m2 - m3
+
+with inputs d and taps g. Rows and channels are summed over inside the products, which
+are products of matrices. Even and odd columns are arrays of their own, as pooling by
+two wants them.
+
+References
+----------
+A. Lavin, S. Gray, *Fast algorithms for convolutional neural networks*, CVPR 2016.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeAlias
+
+import numpy as np
+
+from sktie._typing import FloatArray
+from sktie.nn._arena import Arena
+from sktie.nn._convolution import Axis, Convolution
+
+#: Even columns and odd columns.
+Halves: TypeAlias = Sequence[FloatArray]
+#: Like `KernelBackprop`, but from halves.
+HalvesBackprop: TypeAlias = Callable[[Halves, FloatArray, bool], "FloatArray | None"]
+#: From the three taps to the factors of the four products.
+TAPS = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
+#: Channels from which it is faster: with few, sums outweigh products.
+FEWEST_CHANNELS = 8
+
+
+def is_faster(convolution: Convolution) -> bool:
+    """Whether a convolution with shared kernels can be done so, and better is."""
+    columns = convolution.columns
+    return (
+        convolution.rows.stride == columns.stride == 1
+        and columns.kernel_size == 3
+        and columns.n_out % 2 == 0
+        and convolution.n_channels >= FEWEST_CHANNELS
+    )
+
+
+@dataclass(frozen=True)
+class Winograd:
+    """Does what `Convolution` does with shared kernels and a stride of 1.
+
+    Attributes
+    ----------
+    convolution : Convolution
+        Its kernels have three columns.
+    """
+
+    convolution: Convolution
+
+    def forward(
+        self,
+        X: FloatArray,
+        kernels: FloatArray,
+        arena: Arena,
+        fill: FloatArray | float = 0,
+    ) -> tuple[Halves, HalvesBackprop]:
+        """Return even and odd columns (rows, filters, columns / 2, n_images)."""
+        own = self.convolution
+        taps = self._taps(kernels)
+        sums = self._sums([X[:, :, 0::2], X[:, :, 1::2]], arena, fill)
+        products = self._products(sums, taps.transpose(2, 0, 1, 3), arena)
+        halves = products[0], products[1]
+        self._combine(products, halves, arena)
+
+        def backprop(
+            gradient: Halves, of_kernels: FloatArray, wanted: bool
+        ) -> FloatArray | None:
+            of_inputs = None
+            if wanted:
+                of_inputs = arena.empty((*own.in_shape, X.shape[-1]), X.dtype)
+                back = self._reverse
+                dual = back._sums(gradient, arena, 0)
+                turned = taps[:, ::-1, ::-1].transpose(2, 3, 1, 0)
+                parts = of_inputs[:, :, 0::2], of_inputs[:, :, 1::2]
+                back._combine(back._products(dual, turned, arena), parts, arena)
+            for half, found in zip(halves, gradient, strict=True):
+                if found is not half:
+                    arena.call(np.copyto, half, found)
+            self._to_products(products, arena)
+            self._add_gradient(sums, products, self._taps(of_kernels), arena)
+            return of_inputs
+
+        return halves, backprop
+
+    @property
+    def _n_pairs(self) -> int:
+        return -(-self.convolution.columns.n_out // 2)
+
+    @cached_property
+    def _reverse(self) -> Winograd:
+        """From gradients in the outputs to gradients in the inputs."""
+        return Winograd(self.convolution.reverse)
+
+    def _taps(self, kernels: FloatArray) -> FloatArray:
+        """Return the kernels (filters, rows, 3, channels)."""
+        own = self.convolution
+        return kernels.reshape(own.n_filters, own.rows.kernel_size, 3, own.n_channels)
+
+    def _sums(
+        self, halves: Halves, arena: Arena, fill: FloatArray | float
+    ) -> FloatArray:
+        """Return sums of inputs (4, padded rows, channels, pairs, n_images)."""
+        own, n_pairs = self.convolution, self._n_pairs
+        n_rows, n_images, dtype = (
+            own.rows.n_padded,
+            halves[0].shape[-1],
+            halves[0].dtype,
+        )
+        shape = n_rows, own.n_channels, n_pairs + 1, n_images
+        even, odd = arena.empty(shape, dtype), arena.empty(shape, dtype)
+        for k, padded in enumerate((even, odd)):
+            # Column 2 m + k of what the kernels see is column 2 (m - shift) + half.
+            half, shift = (
+                (k - own.columns.before) % 2,
+                (own.columns.before + 1 - k) // 2,
+            )
+            place = Axis(halves[half].shape[2], 1, 1, shift, n_pairs + 1)
+            pad(halves[half], padded, own.rows.before, place, arena, fill)
+        sums = arena.empty((4, n_rows, own.n_channels, n_pairs, n_images), dtype)
+        d0, d1, d2, d3 = even[:, :, :-1], odd[:, :, :-1], even[:, :, 1:], odd[:, :, 1:]
+        arena.call(np.subtract, d0, d2, out=sums[0])
+        arena.call(np.add, d1, d2, out=sums[1])
+        arena.call(np.subtract, d2, d1, out=sums[2])
+        arena.call(np.subtract, d1, d3, out=sums[3])
+        return sums
+
+    def _products(self, sums: FloatArray, taps: FloatArray, arena: Arena) -> FloatArray:
+        """Return products (4, rows, filters, pairs, n_images).
+
+        Taps are (3, filters, rows, channels).
+        """
+        own, n_images = self.convolution, sums.shape[-1]
+        ordered = arena.empty(taps.shape, taps.dtype)
+        arena.call(np.copyto, ordered, taps)
+        factors = arena.empty((4, *taps.shape[1:]), taps.dtype)
+        flat = factors.reshape(4, -1)
+        arena.call(np.matmul, TAPS.astype(taps.dtype), ordered.reshape(3, -1), out=flat)
+        shape = 4, own.rows.n_out, own.n_filters, self._n_pairs, n_images
+        products = arena.empty(shape, sums.dtype)
+        arena.call(
+            np.matmul,
+            factors.reshape(4, 1, own.n_filters, -1),
+            self._windows(sums),
+            out=products.reshape(*shape[:3], -1),
+        )
+        return products
+
+    def _windows(self, sums: FloatArray) -> FloatArray:
+        """Return what kernels see of them, (4, rows, taps, pairs * n_images)."""
+        rows = self.convolution.rows
+        _, _, n_channels, n_pairs, n_images = sums.shape
+        each, down, tap, _, step = sums.strides
+        windows: FloatArray = np.ndarray(
+            (4, rows.n_out, rows.kernel_size * n_channels, n_pairs * n_images),
+            sums.dtype,
+            sums,
+            0,
+            (each, down, tap, step),
+        )
+        windows.flags.writeable = False
+        return windows
+
+    @staticmethod
+    def _combine(products: FloatArray, out: Halves, arena: Arena) -> None:
+        """Set even and odd outputs; what is in the products is lost."""
+        m0, m1, m2, m3 = products
+        n_odd = out[1].shape[2]
+        arena.call(np.add, m0, m1, out=m0)
+        arena.call(np.add, m0, m2, out=out[0])
+        arena.call(np.subtract, m1, m2, out=m1)
+        arena.call(np.subtract, m1[:, :, :n_odd], m3[:, :, :n_odd], out=out[1])
+
+    @staticmethod
+    def _to_products(products: FloatArray, arena: Arena) -> None:
+        """Set gradients in the products, the first two being those in the outputs."""
+        m0, m1, m2, m3 = products
+        arena.call(np.negative, m1, out=m3)
+        arena.call(np.subtract, m0, m1, out=m2)
+        arena.call(np.add, m0, m1, out=m1)
+
+    def _add_gradient(
+        self, sums: FloatArray, products: FloatArray, taps: FloatArray, arena: Arena
+    ) -> None:
+        """Add the gradient in the taps to them."""
+        own = self.convolution
+        matrices = products.reshape(*products.shape[:3], -1).swapaxes(-1, -2)
+        n_taps = own.rows.kernel_size * own.n_channels
+        rows = arena.empty((4, own.rows.n_out, n_taps, own.n_filters), sums.dtype)
+        arena.call(np.matmul, self._windows(sums), matrices, out=rows)
+        factors = arena.empty((4, n_taps * own.n_filters), sums.dtype)
+        total = factors.reshape(4, n_taps, own.n_filters)
+        arena.call(np.add.reduce, rows, axis=1, out=total)
+        found = arena.empty((3, n_taps * own.n_filters), sums.dtype)
+        arena.call(np.matmul, TAPS.T.astype(sums.dtype), factors, out=found)
+        shape = 3, own.rows.kernel_size, own.n_channels, own.n_filters
+        arena.call(np.add, taps, found.reshape(shape).transpose(3, 1, 0, 2), out=taps)
+
+
+def pad(
+    X: FloatArray,
+    out: FloatArray,
+    top: int,
+    columns: Axis,
+    arena: Arena,
+    fill: FloatArray | float,
+) -> None:
+    """Put rows of X below the first so many rows of out, and fill what is around."""
+    inner = slice(top, min(top + len(X), len(out)))
+    ((to, source),) = columns.seen
+    arena.constant(out[:top], fill)
+    arena.constant(out[inner.stop :], fill)
+    arena.constant(out[inner, :, : to.start], fill)
+    arena.constant(out[inner, :, to.stop :], fill)
+    arena.call(np.copyto, out[inner, :, to], X[: inner.stop - top, :, source])
