@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.sparse as sp
 from sklearn.utils import check_array
+from sklearn.utils.validation import validate_data
 
 from sktie._compat import n_samples_of
 from sktie._typing import Array, FloatArray, IntArray
@@ -72,8 +73,15 @@ class Domains:
     source: str
 
 
+def check_columns(estimator: Any, X: Any, reset: bool) -> None:
+    """Check names and number of columns, before those of the domains are cut."""
+    if getattr(X, "ndim", 2) == 1:
+        check_array(X, dtype=None, estimator=estimator)  # raises: expected 2-D
+    validate_data(estimator, X, reset=reset, skip_check_array=True)
+
+
 def read_domains(
-    estimator: Any, X: Any, sample_domain: Any
+    estimator: Any, X: Any, sample_domain: Any, name: str = "sample_domain"
 ) -> tuple[Columns, Domains | None]:
     """Return X, cut where ``pair`` names a column, and the domain of each row if any.
 
@@ -85,14 +93,15 @@ def read_domains(
         Rows, whose names and number of columns have been checked.
     sample_domain : array-like of shape (n_samples,) or None
         Labels beside X.
+    name : str
+        What the user calls these.
     """
     if estimator.pair is not None and sample_domain is not None:
         raise ValueError(
-            f"Both pair={estimator.pair!r} and sample_domain say what is tied; "
-            "expected one of them. Use pair=None with sample_domain, or leave "
-            "sample_domain out."
+            f"Both pair={estimator.pair!r} and {name} say what is tied; expected one "
+            f"of them. Use pair=None with {name}, or leave {name} out."
         )
-    columns, source = Columns(X, labels=sample_domain), "sample_domain"
+    columns, source = Columns(X, labels=sample_domain), name
     if is_column(estimator.pair):
         columns, source = cut_column(X, estimator.pair), f"pair={estimator.pair!r}"
     if columns.labels is None:
@@ -100,19 +109,21 @@ def read_domains(
     return columns, encode_domains(columns.labels, source, n_samples_of(columns.X))
 
 
-def check_domain_use(estimator: Any, domains: Domains | None) -> None:
+def check_domain_use(
+    estimator: Any, domains: Domains | None, name: str = "sample_domain"
+) -> None:
     """Check that domains are given where a fitted model has some, and only there."""
     fitted = hasattr(estimator, "domains_")
     if fitted and domains is None:
         raise ValueError(
             f"This {type(estimator).__name__} was fitted with domains, but got none: "
-            "pass sample_domain, one label for each row of X. Where scikit-learn "
-            "passes none on (scorers, calibration, inspection), name a column of X "
-            "by pair= instead."
+            f"pass {name}, one label for each row of X. Where scikit-learn passes "
+            "none on (scorers, calibration, inspection), name a column of X by pair= "
+            "instead."
         )
     if not fitted and domains is not None:
         raise ValueError(
-            "sample_domain was given, but the model was fitted without domains. "
+            f"{name} was given, but the model was fitted without domains. "
             "Leave it out, or fit with sample_domain."
         )
 

@@ -9,12 +9,13 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from sktie._compat import WRAPPER_FRAMES, CallbackSupportMixin
 from sktie._design import Design, group_rows
 from sktie._domains import (
     Domains,
+    check_columns,
     check_domain_use,
     domain_index,
     of_domains,
@@ -68,9 +69,7 @@ class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
         domains : Domains or None
             The domain of each row.
         """
-        if getattr(X, "ndim", 2) == 1:
-            check_array(X, dtype=None, estimator=self)  # raises: expected 2-D
-        validate_data(self, X, reset=reset, skip_check_array=True)
+        check_columns(self, X, reset)
         columns, domains = read_domains(self, X, sample_domain)
         if reset:
             self._name_coefs(columns.place)

@@ -53,6 +53,8 @@ class ImageLoss:
         Draws dropped units and augmented images for batches; None where neither is.
     augment : callable or None, default=None
         Changes the images of batches.
+    domain : ndarray of shape (n_samples,) or None, default=None
+        Number of each row's domain.
     """
 
     images: Images
@@ -65,6 +67,7 @@ class ImageLoss:
     workers: Workers
     rng: np.random.Generator | None = None
     augment: Augment | None = None
+    domain: IntArray | None = None
     _free: list[Scratch] = field(default_factory=list, init=False, repr=False)
 
     def take(self, rows: Array) -> ImageLoss:
@@ -74,6 +77,7 @@ class ImageLoss:
             images=self.images.take(rows),
             y=self.y[rows],
             weight=self.weight[rows],
+            domain=None if self.domain is None else self.domain[rows],
         )
 
     def split(self, theta: FloatArray) -> list[FloatArray]:
@@ -137,6 +141,7 @@ class ImageLoss:
             self.images,
             self.tile,
             self.workers,
+            self.domain,
         )
 
     def accuracy(self, theta: FloatArray) -> float:
@@ -176,7 +181,8 @@ class ImageLoss:
         for tile in tiles:
             own.arena.clear()
             X = self._read(tile, own)
-            raw, backprop = self.network.forward(X, inputs, own)
+            of_tile = own.of(self.domain, tile)
+            raw, backprop = self.network.forward(X, inputs, of_tile)
             weight = self.weight[tile] * self.weight.dtype.type(share)
             loss, residual = self.loss.value_gradient(self.y[tile], raw.T, weight)
             value += loss
@@ -212,6 +218,7 @@ def predict_raw(
     images: Images,
     tile: int,
     workers: Workers,
+    domain: IntArray | None = None,
 ) -> FloatArray:
     """Return the outputs of a network, (n_samples, *shape of its last layer)."""
     shape = network.layers[-1].out_shape
@@ -224,7 +231,8 @@ def predict_raw(
             place = slice(rows.start + part.start, rows.start + part.stop)
             scratch.arena.clear()
             X = images.tile(place, scratch.arena)
-            found, _ = network.forward(X, parameters, scratch)
+            of_tile = scratch.of(domain, place)
+            found, _ = network.forward(X, parameters, of_tile)
             out[place] = np.moveaxis(found, -1, 0)
         free.append(scratch)
 

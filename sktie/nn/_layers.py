@@ -11,12 +11,12 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import TypeAlias, final
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias, final
 
 import numpy as np
 
-from sktie._typing import FloatArray
+from sktie._typing import FloatArray, IntArray
 from sktie.nn._activation import ACTIVATIONS
 from sktie.nn._arena import Arena
 from sktie.nn._convolution import Convolution
@@ -38,11 +38,18 @@ class Scratch:
         Draws the units that are dropped; None where none are.
     learning : bool
         Whether gradients will go back.
+    domain : ndarray of shape (n_images,) or None
+        Number of each image's domain; None where there are no domains.
     """
 
     arena: Arena = field(default_factory=Arena)
     rng: np.random.Generator | None = None
     learning: bool = True
+    domain: IntArray | None = None
+
+    def of(self, domain: IntArray | None, rows: Any) -> Scratch:
+        """Return the same for some of the rows that have these domains, if any."""
+        return self if domain is None else replace(self, domain=domain[rows])
 
 
 class Layer(ABC):

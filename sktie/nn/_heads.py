@@ -1,0 +1,72 @@
+"""One output layer for each domain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+
+from sktie._typing import FloatArray
+from sktie.nn._layers import Layer, LayerBackprop, Parameters, Scratch
+
+
+@final
+@dataclass(frozen=True)
+class DomainHeads(Layer):
+    """Every output sees every input, by the weights of the image's domain.
+
+    The domains of the images are those of the scratch, numbers from 0. An image of the
+    domain ``n_domains`` is of none of them, and sees the mean of their weights; nothing
+    can be learned from it.
+
+    Attributes
+    ----------
+    n_in, n_out : int
+        Inputs and outputs.
+    n_domains : int
+        Domains.
+    """
+
+    n_in: int
+    n_out: int
+    n_domains: int
+
+    @property
+    def out_shape(self) -> tuple[int, ...]:
+        """The outputs."""
+        return (self.n_out,)
+
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Shapes of weights and biases; the domains are a column of locations."""
+        one = self.n_domains, 1, self.n_out
+        return (*one, self.n_in), (*one, 1)
+
+    def forward(
+        self, X: FloatArray, parameters: Parameters, scratch: Scratch
+    ) -> tuple[FloatArray, LayerBackprop]:
+        """Return outputs (n_out, n_images), and the way back."""
+        weights, bias = (part[:, 0] for part in parameters)
+        assert scratch.domain is not None
+        domains = [(t, scratch.domain == t) for t in np.unique(scratch.domain)]
+        out = np.empty((self.n_out, X.shape[-1]), X.dtype)
+        for t, own in domains:
+            unseen = t == self.n_domains
+            W, b = (p.mean(axis=0) if unseen else p[t] for p in (weights, bias))
+            out[:, own] = W @ X[:, own] + b
+
+        def backprop(
+            gradient: FloatArray, gradients: Parameters, wanted: bool
+        ) -> FloatArray | None:
+            of_weights, of_bias = gradients
+            back = np.empty_like(X) if wanted else None
+            for t, own in domains:
+                part = gradient[:, own]
+                of_weights[t, 0] += part @ X[:, own].T
+                of_bias[t, 0] += part.sum(axis=1, keepdims=True)
+                if back is not None:
+                    back[:, own] = weights[t].T @ part
+            return back
+
+        return out, backprop
