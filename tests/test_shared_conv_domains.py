@@ -1,26 +1,19 @@
 """SharedConvClassifier with domains: layers are shared, heads are tied."""
 
 import pickle
-import re
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import expit, log_expit, log_softmax, softmax
-from sklearn import config_context
-from sklearn.base import clone
 from sklearn.datasets import load_digits
-from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV, StratifiedKFold
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer
 
 from sktie import SharedConvClassifier, TiedLogisticRegression
 from sktie._parallel import Workers
 from sktie.inspection import sharing_report
 from sktie.neural_network._conv_rows import Rows
-from tests.networks import assert_close_models, assert_same_model, quietly
+from tests.networks import assert_same_model, quietly
 from tests.test_shared_conv_fit import assert_gradient, at, naive_maps
 
 INF = np.inf

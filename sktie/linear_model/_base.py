@@ -145,7 +145,8 @@ class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
         if domains is None or now is None:
             same &= domains is now
         else:
-            same &= np.array_equal(domains, now)
+            # As lists: NumPy 1 warns where it compares words with numbers.
+            same &= domains.tolist() == now.tolist()
         outputs = problem.loss.reduce(members.astype(np.float64)) if same else members
         if not same or outputs.shape != problem.coordinates.shape:
             return origin

@@ -177,21 +177,24 @@ class TrainedConvolutions(CallbackSupportMixin, FittedConvolutions):
             self.classes_,
             self.image_shape_,
             self.layers_,
-            getattr(self, "domains_", None),
+            self._labels_of_domains(),
             *self._stored(),
         )
+
+    def _labels_of_domains(self) -> list[Any]:
+        """Return what tells domains from those of another fit; empty without any."""
+        return list(self.domains_.tolist()) if hasattr(self, "domains_") else []
 
     def _still_fits(self, previous: Any) -> Any:
         """Return parameters to go on from, or None where classes or layers differ."""
         if previous is None:
             return None
         classes, shape, layers, domains, _, _ = previous
-        now: Any = getattr(self, "domains_", None)
         same = (
             np.array_equal(classes, self.classes_)
             and shape == self.image_shape_
             and alike(layers, self.layers_)
-            and np.array_equal(domains, now)
+            and domains == self._labels_of_domains()
         )
         return previous if same else None
 
