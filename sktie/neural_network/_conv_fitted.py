@@ -138,7 +138,7 @@ class FittedConvolutions(
             The logarithm of `predict_proba`; -inf where that is 0.
         """
         with np.errstate(divide="ignore"):
-            return np.log(self.predict_proba(X, sample_domain=sample_domain))
+            return np.log(probability(self._raw(X, sample_domain)))
 
     def score(
         self, X: Any, y: Any, sample_weight: Any = None, *, sample_domain: Any = None
