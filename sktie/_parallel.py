@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -83,8 +84,11 @@ def n_threads(n_jobs: int | None) -> int:
 class Workers:
     """Apply a function to lanes of work, in as many threads as allowed."""
 
-    def __init__(self, executor: ThreadPoolExecutor | None = None) -> None:
+    def __init__(
+        self, executor: ThreadPoolExecutor | None = None, n_helpers: int = 0
+    ) -> None:
         self._executor = executor
+        self._n_helpers = n_helpers
 
     def map(
         self, function: Callable[[_Item], _Result], items: Iterable[_Item]
@@ -93,7 +97,35 @@ class Workers:
         items = list(items)
         if self._executor is None or len(items) < 2:
             return [function(item) for item in items]
-        return list(self._executor.map(function, items))
+        results: list[Any] = [None] * len(items)
+        failures: dict[int, Exception] = {}
+        left = deque(enumerate(items))
+
+        def work() -> None:
+            while left:
+                try:
+                    place, item = left.popleft()
+                except IndexError:  # Another thread was faster.
+                    return
+                try:
+                    results[place] = function(item)
+                except Exception as error:
+                    failures[place] = error
+                    left.clear()
+
+        # The caller works too: of two threads, one alone has to be woken.
+        n_helpers = min(self._n_helpers, len(items) - 1)
+        helpers = [self._executor.submit(work) for _ in range(n_helpers)]
+        try:
+            work()
+        finally:
+            left.clear()
+            for helper in helpers:
+                if not helper.cancel():
+                    helper.exception()
+        if failures:
+            raise failures[min(failures)]
+        return results
 
 
 @contextmanager
@@ -108,5 +140,6 @@ def workers(n_jobs: int | None, n_lanes: int) -> Iterator[Workers]:
         if threads == 1:
             yield Workers()
             return
-        with ThreadPoolExecutor(threads, thread_name_prefix="sktie") as executor:
-            yield Workers(executor)
+        n_helpers = threads - 1  # The caller is a thread as well.
+        with ThreadPoolExecutor(n_helpers, thread_name_prefix="sktie") as executor:
+            yield Workers(executor, n_helpers)

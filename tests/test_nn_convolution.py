@@ -218,7 +218,7 @@ def test_a_tap_sees_the_inputs_of_the_naive_loops(stride, padding):
         n_out = len(places_seen(n_in, kernel_size, stride, padding))
         for some, tap in itertools.product(range(1, n_out + 1), range(kernel_size)):
             one = Axis(n_in, kernel_size, stride, padding, some)
-            outputs, inputs = one.seen(tap)
+            outputs, inputs = one.seen[tap]
             found = zip(range(some)[outputs], range(n_in)[inputs], strict=True)
             expected = [
                 (k, places[tap])

@@ -251,10 +251,12 @@ def test_of_a_pair_with_domains_the_mean_head_counts(tie):
 
 
 def test_what_reads_fitted_networks_reads_those_with_domains():
-    pytest.importorskip("matplotlib").use("agg")
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    pyplot.switch_backend("agg")
     model = quietly(network(pair=0), np.column_stack([CODES, X]), Y)
     assert receptive_field(model, 1, 0).all()
     display = FeatureMapDisplay.from_estimator(model, np.column_stack([CODES, X])[:2])
+    pyplot.close(display.figure_)
     assert_array_equal(display.images, X[:2].reshape(2, 8, 8))
     assert "output" in str(model.sharing_report())
 

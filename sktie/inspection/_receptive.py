@@ -158,7 +158,7 @@ def _seen(units: Array, layer: ConvolutionLayer, which: int) -> Array:
     outputs = np.repeat(units, pool)
     inputs = np.zeros(axis.n_in, bool)
     for tap in range(axis.kernel_size):
-        to, source = axis.seen(tap)
+        to, source = axis.seen[tap]
         inputs[source] |= outputs[to]
     return inputs
 
@@ -168,6 +168,6 @@ def _moved(inputs: Array, layer: ConvolutionLayer, which: int) -> Array:
     axis, pool = _axis(layer, which)
     outputs = np.zeros(axis.n_out, bool)
     for tap in range(axis.kernel_size):
-        to, source = axis.seen(tap)
+        to, source = axis.seen[tap]
         outputs[to] |= inputs[source]
     return np.asarray(outputs.reshape(-1, pool).any(axis=1))

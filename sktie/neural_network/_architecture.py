@@ -31,9 +31,11 @@ from sktie.nn import (
 Plan: TypeAlias = list[dict[str, Any]]
 #: Images that a tile has a multiple of.
 WHOLE = 16
-#: Bytes that a pass over a tile may work with: more than the caches of a core hold, as
-#: Python's part in every tile costs more than going to the next cache.
-TILE_BYTES = 1 << 24
+#: Bytes that a pass over a tile may work with. Smaller tiles fit into the caches; but
+#: then Python's part in every call weighs more, for which threads wait for one another.
+TILE_BYTES = 1 << 22
+#: Images of a tile at most.
+MOST_IMAGES = 256
 
 
 def plan_layers(parameters: dict[str, Any], n_domains: int | None = None) -> Plan:
@@ -255,7 +257,8 @@ def tile_size(network: Network, itemsize: int) -> int:
             numbers += unfolded * own.columns.n_out + math.prod(own.out_shape)
         else:
             numbers += math.prod(layer.out_shape)
-    return WHOLE * int(np.clip(round(TILE_BYTES / (WHOLE * numbers * itemsize)), 1, 4))
+    times = round(TILE_BYTES / (WHOLE * numbers * itemsize))
+    return WHOLE * int(np.clip(times, 1, MOST_IMAGES // WHOLE))
 
 
 def to_public(layer: Layer, weights: FloatArray, bias: FloatArray) -> tuple[Any, Any]:

@@ -6,10 +6,10 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import accumulate
 from typing import Any, TypeAlias
 
 import numpy as np
-from sklearn.utils import gen_batches
 
 from sktie._loss import Loss, most_probable
 from sktie._parallel import Workers
@@ -17,7 +17,7 @@ from sktie._typing import Array, FloatArray, IntArray
 from sktie.neural_network._architecture import WHOLE, by_layer
 from sktie.neural_network._images import Images
 from sktie.neural_network._locations import TiedArray
-from sktie.nn import Network, Parameters, Scratch
+from sktie.nn import Network, Parameters, Passes, Scratch
 
 #: Takes pixels (n, height, width, channels) and a generator, returns pixels like them.
 Augment: TypeAlias = Callable[[Array, np.random.Generator], Array]
@@ -68,7 +68,9 @@ class ImageLoss:
     rng: np.random.Generator | None = None
     augment: Augment | None = None
     domain: IntArray | None = None
-    _free: list[Scratch] = field(default_factory=list, init=False, repr=False)
+    _free: list[tuple[Passes, FloatArray]] = field(
+        default_factory=list, init=False, repr=False
+    )
 
     def take(self, rows: Array) -> ImageLoss:
         """Return the objective of some of the rows."""
@@ -82,11 +84,7 @@ class ImageLoss:
 
     def split(self, theta: FloatArray) -> list[FloatArray]:
         """Return the coordinates of every array of parameters."""
-        ends = np.cumsum([math.prod(array.shape) for array in self.arrays])
-        return [
-            part.reshape(array.shape)
-            for array, part in zip(self.arrays, np.split(theta, ends[:-1]), strict=True)
-        ]
+        return [theta[part].reshape(shape) for part, shape in self._parts]
 
     def join(self, parts: Sequence[FloatArray]) -> FloatArray:
         """Return a flat vector of what `split` takes apart."""
@@ -109,27 +107,27 @@ class ImageLoss:
         self, theta: FloatArray, rows: Array | None
     ) -> tuple[float, FloatArray]:
         """Return value and gradient; from some of the rows, estimates of both."""
-        parameters = self.parameters(theta)
+        parameters = self.split(self._flat)
+        for part, found in zip(parameters, self.parameters(theta), strict=True):
+            np.copyto(part, found)
         chosen = np.arange(len(self.y)) if rows is None else rows
         # Estimates are of the same sum.
         share = len(self.y) / len(chosen)
         noise = self.rng is not None and rows is not None
-        passes = self._lanes(
-            chosen,
-            lambda lane, seed: self._learn(lane, seed, parameters, share),
-            noise,
-        )
-        value, gradients = passes[0]
-        for more, others in passes[1:]:
+        lanes = self._lanes(chosen, noise)
+        passed = self.workers.map(lambda lane: self._learn(*lane, share), lanes)
+        value, flat = passed[0]
+        for more, other in passed[1:]:
             value += more
-            for own, other in zip(gradients, others, strict=True):
-                own += other
+            flat += other
         coordinates = self.split(theta.astype(self.images.dtype, copy=False))
-        for k, (array, gradient) in enumerate(zip(self.arrays, gradients, strict=True)):
+        for k, (array, gradient) in enumerate(
+            zip(self.arrays, self.split(flat), strict=True)
+        ):
             extra, of_ties = array.penalty(coordinates[k], parameters[k])
             value += extra
-            gradients[k] = of_ties + array.pull_back(gradient)
-        flat = self.join(gradients).astype(theta.dtype, copy=False)
+            np.add(of_ties, array.pull_back(gradient), out=gradient)
+        flat = flat.astype(theta.dtype, copy=False)
         flat /= flat.dtype.type(self.total)
         return value / self.total, flat
 
@@ -155,61 +153,92 @@ class ImageLoss:
         """The sum of the weights."""
         return float(self.weight.sum(dtype=np.float64))
 
-    def _lanes(self, rows: Array, work: Any, noise: bool) -> list[Any]:
-        """Apply work to lanes of tiles, each with a seed where there is noise."""
+    @cached_property
+    def _parts(self) -> list[tuple[slice, tuple[int, ...]]]:
+        """Where the coordinates of every array are, and their shape."""
+        shapes = [array.shape for array in self.arrays]
+        ends = list(accumulate(map(math.prod, shapes), initial=0))
+        return list(zip(map(slice, ends, ends[1:]), shapes, strict=True))
+
+    @cached_property
+    def _flat(self) -> FloatArray:
+        """Weights and biases of all layers, where the passes find them."""
+        size = sum(math.prod(array.shape) for array in self.arrays)
+        return np.empty(size, self.images.dtype)
+
+    def _lanes(self, rows: Array, noise: bool) -> list[tuple[list[Array], int | None]]:
+        """Return lanes of tiles, each with a seed where there is noise."""
         tiles = even_tiles(rows, self.tile)
         size = -(-len(tiles) // N_LANES)
-        lanes = [tiles[part] for part in gen_batches(len(tiles), size)]
-        seeds: list[Any] = [None] * len(lanes)
+        lanes = [tiles[start : start + size] for start in range(0, len(tiles), size)]
+        seeds: list[int | None] = [None] * len(lanes)
         if noise and self.rng is not None:
             seeds = self.rng.integers(2**63, size=len(lanes)).tolist()
-        pairs = zip(lanes, seeds, strict=True)
-        return self.workers.map(lambda pair: work(*pair), pairs)
+        return list(zip(lanes, seeds, strict=True))
 
     def _learn(
-        self, tiles: list[Array], seed: int | None, parameters: Any, share: float
-    ) -> tuple[float, list[FloatArray]]:
+        self, tiles: list[Array], seed: int | None, share: float
+    ) -> tuple[float, FloatArray]:
         """Return loss and gradient of one lane."""
-        scratch = self._free.pop() if self._free else Scratch()
+        passes, gradient = self._free.pop() if self._free else self._new_passes()
         rng = None if seed is None else np.random.default_rng(seed)
-        own = replace(scratch, rng=rng)
-        gradients = [np.zeros_like(part) for part in parameters]
-        inputs, sums = (
-            by_layer(self.network, arrays) for arrays in (parameters, gradients)
-        )
+        passes.scratch.rng = rng
+        gradient[:] = 0
         value = 0.0
         for tile in tiles:
-            own.arena.clear()
-            X = self._read(tile, own)
-            of_tile = own.of(self.domain, tile)
-            raw, backprop = self.network.forward(X, inputs, of_tile)
+            passes.scratch.domain = None if self.domain is None else self.domain[tile]
+            one = passes.over(len(tile))
+            self._read(tile, rng, one.X)
+            one.forward()
             weight = self.weight[tile] * self.weight.dtype.type(share)
-            loss, residual = self.loss.value_gradient(self.y[tile], raw.T, weight)
+            loss, residual = self.loss.value_gradient(self.y[tile], one.out.T, weight)
             value += loss
-            backprop(residual.T, sums)
-        self._free.append(scratch)
-        return value, gradients
+            np.copyto(one.gradient, residual.T)
+            one.backward()
+        found = gradient.copy()
+        self._free.append((passes, gradient))
+        return value, found
 
-    def _read(self, rows: IntArray, scratch: Scratch) -> FloatArray:
-        if self.augment is None or scratch.rng is None:
-            return self.images.tile(rows, scratch.arena)
+    def _new_passes(self) -> tuple[Passes, FloatArray]:
+        """Return passes for one thread, and where they add the gradients."""
+        gradient = np.empty_like(self._flat)
+        parameters, gradients = (
+            by_layer(self.network, self.split(flat)) for flat in (self._flat, gradient)
+        )
+        images = self.images
+        passes = Passes(
+            self.network,
+            images.tile_shape,
+            parameters,
+            images.dtype,
+            Scratch(),
+            gradients,
+        )
+        return passes, gradient
+
+    def _read(
+        self, rows: IntArray, rng: np.random.Generator | None, out: FloatArray
+    ) -> None:
+        if self.augment is None or rng is None:
+            self.images.read(rows, out)
+            return
         pixels = self.images.pixels[rows].reshape(-1, *self.images.shape)
-        pixels = self.augment(pixels, scratch.rng)
-        return self.images.scaled(pixels, scratch.arena)
+        self.images.scaled(self.augment(pixels, rng), out)
 
 
 def even_tiles(rows: Array, most: int) -> list[Array]:
-    """Return rows in tiles of one size, an even number of them if they are many.
+    """Return rows in tiles of one size, an even number unless these get too small.
 
     Sizes are multiples of 16 where they can: rows of a matrix then begin where lines of
     the cache do, which BLAS is a third faster with.
     """
     n_tiles = -(-len(rows) // most)
-    if n_tiles % 2 and len(rows) >= WHOLE * (n_tiles + 1):
+    least = max(most // 4, WHOLE)
+    if n_tiles % 2 and len(rows) >= least * (n_tiles + 1):
         n_tiles += 1
     size = -(-len(rows) // n_tiles)
     size = min(-(-size // WHOLE) * WHOLE, most)
-    return [rows[part] for part in gen_batches(len(rows), size)]
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
 def predict_raw(
@@ -223,18 +252,30 @@ def predict_raw(
     """Return the outputs of a network, (n_samples, *shape of its last layer)."""
     shape = network.layers[-1].out_shape
     out = np.empty((len(images), *shape), images.dtype)
-    free: list[Scratch] = []
+    free: list[Passes] = []
 
     def work(rows: slice) -> None:
-        scratch = free.pop() if free else Scratch(learning=False)
-        for part in gen_batches(rows.stop - rows.start, tile):
-            place = slice(rows.start + part.start, rows.start + part.stop)
-            scratch.arena.clear()
-            X = images.tile(place, scratch.arena)
-            of_tile = scratch.of(domain, place)
-            found, _ = network.forward(X, parameters, of_tile)
-            out[place] = np.moveaxis(found, -1, 0)
-        free.append(scratch)
+        passes = (
+            free.pop()
+            if free
+            else Passes(
+                network,
+                images.tile_shape,
+                parameters,
+                images.dtype,
+                Scratch(learning=False),
+            )
+        )
+        for start in range(rows.start, rows.stop, tile):
+            place = slice(start, min(start + tile, rows.stop))
+            one = passes.over(place.stop - start)
+            images.read(place, one.X)
+            passes.scratch.domain = None if domain is None else domain[place]
+            one.forward()
+            out[place] = np.moveaxis(one.out, -1, 0)
+        free.append(passes)
 
-    workers.map(work, list(gen_batches(len(images), 8 * tile)))
+    size = 8 * tile
+    starts = range(0, len(images), size)
+    workers.map(work, [slice(k, min(k + size, len(images))) for k in starts])
     return out

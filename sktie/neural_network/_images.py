@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,6 @@ from sklearn.utils.validation import validate_data
 
 from sktie._typing import Array, FloatArray
 from sktie._validation import is_frame
-from sktie.nn import Arena
 
 #: Length in units of width from which two numbers are read as a signal's shape.
 ELONGATED = 4
@@ -209,28 +209,37 @@ class Images:
         """Return some of the images."""
         return replace(self, pixels=self.pixels[rows])
 
-    def tile(self, rows: Any, arena: Arena) -> FloatArray:
-        """Return images (height, channels, width, n_images) on their scale."""
-        pixels = self.pixels[rows].reshape(-1, *self.shape)
-        return self.scaled(pixels, arena)
+    def read(self, rows: Any, out: FloatArray) -> None:
+        """Put some images on their scale into (height, channels, width, n_images)."""
+        self.scaled(self.pixels[rows].reshape(-1, *self.shape), out)
 
-    def scaled(self, pixels: Array, arena: Arena) -> FloatArray:
-        """Return pixels (n_images, height, width, channels) so."""
-        height, width, channels = self.shape
-        out = arena.empty((height, channels, width, len(pixels)), self.dtype)
+    def scaled(self, pixels: Array, out: FloatArray) -> None:
+        """Put pixels (n_images, height, width, channels) there so."""
         # Every dtype takes the same way: equal values stay equal.
         np.copyto(out, pixels.transpose(1, 3, 2, 0), casting="unsafe")
-        out -= self._column(self.scale.offset)
-        out *= self._column(1 / self.scale.scale)
-        return out
+        out -= self._offset
+        out *= self._unit
 
     @property
     def fill(self) -> FloatArray:
         """The margin on this scale, (channels, 1, 1)."""
         # Computed as pixels are, so that a margin of the image is equal to it.
-        margin = self._column(self.scale.margin)
-        margin = margin - self._column(self.scale.offset)
-        return np.asarray(margin * self._column(1 / self.scale.scale))
+        margin = self._column(self.scale.margin) - self._offset
+        return np.asarray(margin * self._unit)
+
+    @property
+    def tile_shape(self) -> tuple[int, int, int]:
+        """Shape of an image in a tile: height, channels, width."""
+        height, width, channels = self.shape
+        return height, channels, width
+
+    @cached_property
+    def _offset(self) -> FloatArray:
+        return self._column(self.scale.offset)
+
+    @cached_property
+    def _unit(self) -> FloatArray:
+        return self._column(1 / self.scale.scale)
 
     def _column(self, values: FloatArray) -> FloatArray:
         return values.astype(self.dtype)[:, np.newaxis, np.newaxis]

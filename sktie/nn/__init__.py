@@ -14,7 +14,7 @@ from sktie.nn._layers import (
     Parameters,
     Scratch,
 )
-from sktie.nn._network import Network
+from sktie.nn._network import Network, Passes
 from sktie.nn._training import (
     OPTIMIZERS,
     AfterStep,
@@ -44,6 +44,7 @@ __all__ = [
     "Layer",
     "Network",
     "Parameters",
+    "Passes",
     "Plateau",
     "Scratch",
     "Trained",

@@ -14,7 +14,6 @@ from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
 from sktie._typing import FloatArray
 from sktie.nn._arena import Arena
@@ -34,9 +33,10 @@ class Axis:
     ----------
     n_in, kernel_size, stride : int
         Inputs, inputs that an output sees, and inputs from one output to the next.
-    padding : {"same", "valid"}
+    padding : {"same", "valid"} or int
         ``"same"`` gives ``ceil(n_in / stride)`` outputs and pads with zeros, the odd
-        one at the end; ``"valid"`` gives outputs that see inputs alone.
+        one at the end; ``"valid"`` gives outputs that see inputs alone. A number is
+        that of the zeros before the first input.
     n_out : int
         Outputs that are computed, at most as many as there are.
     """
@@ -44,7 +44,7 @@ class Axis:
     n_in: int
     kernel_size: int
     stride: int
-    padding: str
+    padding: str | int
     n_out: int
 
     @staticmethod
@@ -57,6 +57,8 @@ class Axis:
     @cached_property
     def before(self) -> int:
         """Zeros before the first input."""
+        if isinstance(self.padding, int):
+            return self.padding
         if self.padding == "valid":
             return 0
         n_out = -(-self.n_in // self.stride)
@@ -67,8 +69,18 @@ class Axis:
         """Inputs and zeros that the outputs see."""
         return (self.n_out - 1) * self.stride + self.kernel_size
 
-    def seen(self, tap: int) -> tuple[slice, slice]:
-        """Return the outputs whose tap is an input, and these inputs."""
+    @cached_property
+    def seen(self) -> list[tuple[slice, slice]]:
+        """For every tap, the outputs whose tap is an input, and these inputs."""
+        return [self._seen(tap) for tap in range(self.kernel_size)]
+
+    @property
+    def reverse(self) -> Axis:
+        """How inputs see the outputs that see them; with a stride of 1."""
+        ahead = self.kernel_size - 1 - self.before
+        return Axis(self.n_out, self.kernel_size, 1, ahead, self.n_in)
+
+    def _seen(self, tap: int) -> tuple[slice, slice]:
         shift = tap - self.before
         first = max(-(shift // self.stride), 0)
         last = min((self.n_in - 1 - shift) // self.stride + 1, self.n_out)
@@ -95,7 +107,9 @@ class Convolution:
     one for every location of the output; taps are ordered by row, column, channel.
 
     `unfold` U and `fold` U' are adjoint to one another; with them the outputs are
-    ``Y = K U(X)``, and the gradients ``dK = dY U(X)'`` and ``dX = U'(K' dY)``.
+    ``Y = K U(X)``, and the gradients ``dK = dY U(X)'`` and ``dX = U'(K' dY)``. With a
+    stride of 1 and shared kernels the last is a convolution of dY with the kernels
+    flipped, which takes less memory and time.
     """
 
     rows: Axis
@@ -148,14 +162,13 @@ class Convolution:
         out = arena.empty(shape, X.dtype)
         top = rows.before
         inner = slice(top, min(top + rows.n_in, rows.n_padded))
-        out[:top] = fill
-        out[inner.stop :] = fill
-        for tap in range(width):
-            to, source = columns.seen(tap)
+        arena.constant(out[:top], fill)
+        arena.constant(out[inner.stop :], fill)
+        for tap, (to, source) in enumerate(columns.seen):
             part = out[inner, tap]
-            part[:, :, : to.start] = fill
-            part[:, :, to.stop :] = fill
-            part[:, :, to] = X[: inner.stop - top, :, source]
+            arena.constant(part[:, :, : to.start], fill)
+            arena.constant(part[:, :, to.stop :], fill)
+            arena.call(np.copyto, part[:, :, to], X[: inner.stop - top, :, source])
         return out
 
     def fold(self, patches: FloatArray, arena: Arena) -> FloatArray:
@@ -175,12 +188,11 @@ class Convolution:
             The adjoint of `unfold`, padding left out, and of its windows.
         """
         out = arena.empty((*self.in_shape, patches.shape[-1]), patches.dtype)
-        out[...] = 0
-        for i in range(self.rows.kernel_size):
-            to_row, row = self.rows.seen(i)
-            for j in range(self.columns.kernel_size):
-                to_column, column = self.columns.seen(j)
-                out[row, :, column] += patches[to_row, i, j, :, to_column]
+        arena.call(out.fill, 0)
+        for i, (to_row, row) in enumerate(self.rows.seen):
+            for j, (to_column, column) in enumerate(self.columns.seen):
+                part = out[row, :, column]
+                arena.call(np.add, part, patches[to_row, i, j, :, to_column], out=part)
         return out
 
     def windows(self, unfolded: FloatArray, shared: bool) -> FloatArray:
@@ -195,19 +207,15 @@ class Convolution:
         n_rows, n_columns = self.rows.n_out, self.columns.n_out
         step, n_images = unfolded.itemsize, unfolded.shape[-1]
         down, tap = self.rows.stride * unfolded.strides[0], n_columns * n_images * step
-        if shared:
-            return as_strided(
-                unfolded,
-                (n_rows, self.n_taps, n_columns * n_images),
-                (down, tap, step),
-                writeable=False,
-            )
-        return as_strided(
-            unfolded,
-            (n_rows, n_columns, self.n_taps, n_images),
-            (down, n_images * step, tap, step),
-            writeable=False,
-        )
+        shape: tuple[int, ...] = n_rows, self.n_taps, n_columns * n_images
+        strides: tuple[int, ...] = down, tap, step
+        if not shared:
+            shape = n_rows, n_columns, self.n_taps, n_images
+            strides = down, n_images * step, tap, step
+        # What as_strided does, which takes ten times as long to set up.
+        windows: FloatArray = np.ndarray(shape, unfolded.dtype, unfolded, 0, strides)
+        windows.flags.writeable = False
+        return windows
 
     def forward(
         self,
@@ -221,7 +229,7 @@ class Convolution:
         windows = self.windows(self.unfold(X, arena, fill), shared)
         n_rows, n_filters, n_columns = self.out_shape
         Y = arena.empty((n_rows, n_filters, n_columns, n_images), X.dtype)
-        np.matmul(kernels, windows, out=self._matrices(Y, shared))
+        arena.call(np.matmul, kernels, windows, out=self._matrices(Y, shared))
 
         def backprop(
             gradient: FloatArray, of_kernels: FloatArray, wanted: bool
@@ -230,19 +238,40 @@ class Convolution:
             # This way round BLAS is a third faster than with the kernels first.
             shape = (*matrices.shape[:-2], self.n_taps, n_filters)
             each = arena.empty(shape, X.dtype)
-            np.matmul(windows, matrices.swapaxes(-1, -2), out=each)
-            of_kernels += (each.sum(axis=0) if shared else each).swapaxes(-1, -2)
+            arena.call(np.matmul, windows, matrices.swapaxes(-1, -2), out=each)
+            if shared:
+                rows, each = each, arena.empty(shape[-2:], X.dtype)
+                arena.call(np.add.reduce, rows, axis=0, out=each)
+            turned = each.swapaxes(-1, -2)
+            arena.call(np.add, of_kernels, turned, out=of_kernels)
             if not wanted:
                 return None
+            if shared and self.rows.stride == self.columns.stride == 1:
+                flipped = self._flip(kernels, arena)
+                return self._reverse.forward(gradient, flipped, arena)[0]
             taps = self.rows.kernel_size, self.columns.kernel_size, self.n_channels
             patches = arena.empty((n_rows, *taps, n_columns, n_images), X.dtype)
             flat = patches.reshape(n_rows, self.n_taps, n_columns, n_images)
-            np.matmul(
-                kernels.swapaxes(-1, -2), matrices, out=self._matrices(flat, shared)
-            )
+            back = kernels.swapaxes(-1, -2)
+            arena.call(np.matmul, back, matrices, out=self._matrices(flat, shared))
             return self.fold(patches, arena)
 
         return Y, backprop
+
+    @cached_property
+    def _reverse(self) -> Convolution:
+        """From gradients in the outputs to gradients in the inputs."""
+        axes = self.rows.reverse, self.columns.reverse
+        return Convolution(*axes, n_channels=self.n_filters, n_filters=self.n_channels)
+
+    def _flip(self, kernels: FloatArray, arena: Arena) -> FloatArray:
+        """Return the kernels of `_reverse`: turned around, filters for channels."""
+        taps = self.rows.kernel_size, self.columns.kernel_size, self.n_channels
+        turned = kernels.reshape(self.n_filters, *taps)[:, ::-1, ::-1]
+        turned = turned.transpose(3, 1, 2, 0)
+        flipped = arena.empty(turned.shape, kernels.dtype)
+        arena.call(np.copyto, flipped, turned)
+        return flipped.reshape(self.n_channels, -1)
 
     @staticmethod
     def _matrices(Y: FloatArray, shared: bool) -> FloatArray:

@@ -7,7 +7,7 @@ from typing import final
 
 import numpy as np
 
-from sktie._typing import FloatArray
+from sktie._typing import Array, FloatArray
 from sktie.nn._layers import Layer, LayerBackprop, Parameters, Scratch
 
 
@@ -47,26 +47,50 @@ class DomainHeads(Layer):
         self, X: FloatArray, parameters: Parameters, scratch: Scratch
     ) -> tuple[FloatArray, LayerBackprop]:
         """Return outputs (n_out, n_images), and the way back."""
-        weights, bias = (part[:, 0] for part in parameters)
-        assert scratch.domain is not None
-        domains = [(t, scratch.domain == t) for t in np.unique(scratch.domain)]
-        out = np.empty((self.n_out, X.shape[-1]), X.dtype)
-        for t, own in domains:
-            unseen = t == self.n_domains
-            W, b = (p.mean(axis=0) if unseen else p[t] for p in (weights, bias))
-            out[:, own] = W @ X[:, own] + b
+        arena = scratch.arena
+        out = arena.empty((self.n_out, X.shape[-1]), X.dtype)
+        arena.call(self._see, X, parameters, scratch, out)
 
         def backprop(
             gradient: FloatArray, gradients: Parameters, wanted: bool
         ) -> FloatArray | None:
-            of_weights, of_bias = gradients
-            back = np.empty_like(X) if wanted else None
-            for t, own in domains:
-                part = gradient[:, own]
-                of_weights[t, 0] += part @ X[:, own].T
-                of_bias[t, 0] += part.sum(axis=1, keepdims=True)
-                if back is not None:
-                    back[:, own] = weights[t].T @ part
+            back = arena.empty(X.shape, X.dtype) if wanted else None
+            arena.call(self._learn, X, parameters, scratch, gradient, gradients, back)
             return back
 
         return out, backprop
+
+    def _see(
+        self, X: FloatArray, parameters: Parameters, scratch: Scratch, out: FloatArray
+    ) -> None:
+        """Set the outputs."""
+        for t, own in _images_by_domain(scratch):
+            unseen = t == self.n_domains
+            weights, bias = (
+                part[:, 0].mean(axis=0) if unseen else part[t, 0] for part in parameters
+            )
+            out[:, own] = weights @ X[:, own] + bias
+
+    def _learn(
+        self,
+        X: FloatArray,
+        parameters: Parameters,
+        scratch: Scratch,
+        gradient: FloatArray,
+        gradients: Parameters,
+        back: FloatArray | None,
+    ) -> None:
+        """Add to the gradients in the parameters; set that in the inputs, if wanted."""
+        of_weights, of_bias = gradients
+        for t, own in _images_by_domain(scratch):
+            part = gradient[:, own]
+            of_weights[t, 0] += part @ X[:, own].T
+            of_bias[t, 0] += part.sum(axis=1, keepdims=True)
+            if back is not None:
+                back[:, own] = parameters[0][t, 0].T @ part
+
+
+def _images_by_domain(scratch: Scratch) -> list[tuple[int, Array]]:
+    """Return the domains that images are of, and which images."""
+    assert scratch.domain is not None
+    return [(t, scratch.domain == t) for t in np.unique(scratch.domain).tolist()]

@@ -4,6 +4,8 @@
 takes the gradient in the outputs and arrays to which it adds the gradients in the
 parameters, and returns the gradient in the inputs (None where it is not wanted).
 Inputs and outputs have the images last. Both functions may overwrite what they get.
+Both work by ``scratch.arena.call`` on arrays of ``scratch.arena.empty`` alone, and never
+look at what is in them, so that their work can be noted down and done again.
 """
 
 from __future__ import annotations
@@ -11,8 +13,8 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias, final
+from dataclasses import dataclass, field
+from typing import TypeAlias, final
 
 import numpy as np
 
@@ -26,20 +28,22 @@ Parameters: TypeAlias = Sequence[FloatArray]
 LayerBackprop: TypeAlias = Callable[[FloatArray, Parameters, bool], "FloatArray | None"]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Scratch:
     """What a pass over one tile of images works with.
 
     Attributes
     ----------
     arena : Arena
-        Memory of the thread.
+        Memory of the thread, and notes of what is done there.
     rng : numpy.random.Generator or None
-        Draws the units that are dropped; None where none are.
+        Draws the units that are dropped; None where none are. What is noted down
+        with one draws from the one that is there when it is done.
     learning : bool
         Whether gradients will go back.
     domain : ndarray of shape (n_images,) or None
-        Number of each image's domain; None where there are no domains.
+        Number of each image's domain; None where there are no domains. What is noted
+        down looks at those that are there when it is done.
     """
 
     arena: Arena = field(default_factory=Arena)
@@ -47,9 +51,10 @@ class Scratch:
     learning: bool = True
     domain: IntArray | None = None
 
-    def of(self, domain: IntArray | None, rows: Any) -> Scratch:
-        """Return the same for some of the rows that have these domains, if any."""
-        return self if domain is None else replace(self, domain=domain[rows])
+    def draw(self, out: FloatArray) -> None:
+        """Draw numbers evenly from 0 to 1."""
+        assert self.rng is not None
+        self.rng.random(dtype=out.dtype, out=out)
 
 
 class Layer(ABC):
@@ -127,22 +132,24 @@ class ConvolutionLayer(Layer):
         arena = scratch.arena
         raw, to_kernels = self.convolution.forward(X, kernels, arena, self.fill)
         if not self.shared_bias:
-            raw += bias
+            arena.call(np.add, raw, bias, out=raw)
         raw, unpool = max_pool(raw, self.pool_size, arena, scratch.learning)
         if self.shared_bias:
-            raw += bias
-        out, to_raw = ACTIVATIONS[self.activation](raw)
+            arena.call(np.add, raw, bias, out=raw)
+        out, to_raw = ACTIVATIONS[self.activation](raw, arena)
 
         def backprop(
             gradient: FloatArray, gradients: Parameters, wanted: bool
         ) -> FloatArray | None:
             of_kernels, of_bias = gradients
+            sums = arena.empty(of_bias.shape, of_bias.dtype)
             gradient = to_raw(gradient)
             if self.shared_bias:
-                of_bias[:, 0, 0] += np.einsum("hfwb->f", gradient)
+                arena.call(np.einsum, "hfwb->f", gradient, out=sums[:, 0, 0])
             gradient = unpool(gradient)
             if not self.shared_bias:
-                of_bias += gradient.sum(axis=-1, keepdims=True)
+                arena.call(np.add.reduce, gradient, axis=-1, keepdims=True, out=sums)
+            arena.call(np.add, of_bias, sums, out=of_bias)
             return to_kernels(gradient, of_kernels, wanted)
 
         return out, backprop
@@ -165,26 +172,29 @@ class GlobalPool(Layer):
         self, X: FloatArray, parameters: Parameters, scratch: Scratch
     ) -> tuple[FloatArray, LayerBackprop]:
         """Return outputs (1, channels, 1, n_images), and the way back."""
-        rows, _, columns = self.in_shape
+        rows, channels, columns = self.in_shape
+        arena = scratch.arena
         if self.how == "max":
             # A copy: its place is needed on the way back, and X by the layer before.
-            maps = scratch.arena.empty(X.shape, X.dtype)
-            np.copyto(maps, X)
-            size = rows, columns
-            out, unpool = max_pool(maps, size, scratch.arena, scratch.learning)
+            maps = arena.empty(X.shape, X.dtype)
+            arena.call(np.copyto, maps, X)
+            out, unpool = max_pool(maps, (rows, columns), arena, scratch.learning)
             return out, lambda gradient, _, wanted: unpool(gradient) if wanted else None
         scale = X.dtype.type(1 / (rows * columns))
+        out = arena.empty((1, channels, 1, X.shape[-1]), X.dtype)
+        arena.call(np.add.reduce, X, axis=(0, 2), keepdims=True, out=out)
+        arena.call(np.multiply, out, scale, out=out)
 
         def backprop(
             gradient: FloatArray, _: Parameters, wanted: bool
         ) -> FloatArray | None:
             if not wanted:
                 return None
-            spread = scratch.arena.empty(X.shape, X.dtype)
-            spread[...] = gradient * scale
+            spread = arena.empty(X.shape, X.dtype)
+            arena.call(np.multiply, gradient, scale, out=spread)
             return spread
 
-        return X.sum(axis=(0, 2), keepdims=True) * scale, backprop
+        return out, backprop
 
 
 @final
@@ -205,16 +215,17 @@ class Flatten(Layer):
         """Return outputs (size, n_images), and the way back."""
         rows, channels, columns = self.in_shape
         n_images = X.shape[-1]
-        turned = scratch.arena.empty((rows, columns, channels, n_images), X.dtype)
-        np.copyto(turned, X.swapaxes(1, 2))
+        arena = scratch.arena
+        turned = arena.empty((rows, columns, channels, n_images), X.dtype)
+        arena.call(np.copyto, turned, X.swapaxes(1, 2))
 
         def backprop(
             gradient: FloatArray, _: Parameters, wanted: bool
         ) -> FloatArray | None:
             if not wanted:
                 return None
-            back = scratch.arena.empty(X.shape, X.dtype)
-            np.copyto(back, gradient.reshape(turned.shape).swapaxes(1, 2))
+            back = arena.empty(X.shape, X.dtype)
+            arena.call(np.copyto, back, gradient.reshape(turned.shape).swapaxes(1, 2))
             return back
 
         return turned.reshape(-1, n_images), backprop
@@ -239,9 +250,21 @@ class Dropout(Layer):
         """Return outputs (n_units, n_images), and the way back."""
         if scratch.rng is None:
             return X, lambda gradient, _, wanted: gradient if wanted else None
-        kept = scratch.rng.random(X.shape, np.float32) >= self.share
-        mask = kept * X.dtype.type(1 / (1 - self.share))
-        return X * mask, lambda gradient, _, wanted: gradient * mask if wanted else None
+        arena = scratch.arena
+        chance = arena.empty(X.shape, np.float32)
+        mask, out = (arena.empty(X.shape, X.dtype) for _ in range(2))
+        arena.call(scratch.draw, chance)
+        arena.call(np.greater_equal, chance, self.share, out=mask, casting="unsafe")
+        arena.call(np.multiply, mask, X.dtype.type(1 / (1 - self.share)), out=mask)
+        arena.call(np.multiply, X, mask, out=out)
+
+        def backprop(
+            gradient: FloatArray, _: Parameters, wanted: bool
+        ) -> FloatArray | None:
+            arena.call(np.multiply, gradient, mask, out=gradient)
+            return gradient if wanted else None
+
+        return out, backprop
 
 
 @final
@@ -276,17 +299,25 @@ class ConnectedLayer(Layer):
     ) -> tuple[FloatArray, LayerBackprop]:
         """Return outputs (n_out, n_images), and the way back."""
         weights, bias = parameters
-        raw = weights @ X
-        raw += bias
-        out, to_raw = ACTIVATIONS[self.activation](raw)
+        arena = scratch.arena
+        raw = arena.empty((self.n_out, X.shape[-1]), X.dtype)
+        arena.call(np.matmul, weights, X, out=raw)
+        arena.call(np.add, raw, bias, out=raw)
+        out, to_raw = ACTIVATIONS[self.activation](raw, arena)
 
         def backprop(
             gradient: FloatArray, gradients: Parameters, wanted: bool
         ) -> FloatArray | None:
-            of_weights, of_bias = gradients
             gradient = to_raw(gradient)
-            of_weights += gradient @ X.T
-            of_bias += gradient.sum(axis=1, keepdims=True)
-            return weights.T @ gradient if wanted else None
+            sums = [arena.empty(part.shape, part.dtype) for part in gradients]
+            arena.call(np.matmul, gradient, X.T, out=sums[0])
+            arena.call(np.add.reduce, gradient, axis=1, keepdims=True, out=sums[1])
+            for part, own in zip(gradients, sums, strict=True):
+                arena.call(np.add, part, own, out=part)
+            if not wanted:
+                return None
+            back = arena.empty(X.shape, X.dtype)
+            arena.call(np.matmul, weights.T, gradient, out=back)
+            return back
 
         return out, backprop

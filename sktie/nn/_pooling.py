@@ -51,15 +51,16 @@ def _along(
     for k, place in enumerate(places[1:]):
         so_far = places[0] if k == 0 else out
         if learning:
-            larger.append(np.greater(place, so_far, out=arena.empty(shape, bool)))
-        np.maximum(place, so_far, out=out)
+            larger.append(arena.empty(shape, bool))
+            arena.call(np.greater, place, so_far, out=larger[k])
+        arena.call(np.maximum, place, so_far, out=out)
 
     def backprop(gradient: FloatArray) -> FloatArray:
         # In place of Y: what is needed of it is in `larger`, and it is still cached.
-        for place, won in zip(places[:0:-1], larger[::-1], strict=True):
-            np.multiply(gradient, won, out=place)
-            gradient -= place
-        places[0][...] = gradient
+        for k in range(size - 1, 0, -1):
+            arena.call(np.multiply, gradient, larger[k - 1], out=places[k])
+            rest = gradient if k > 1 else places[0]
+            arena.call(np.subtract, gradient, places[k], out=rest)
         return Y
 
     return out, backprop
