@@ -186,6 +186,23 @@ def test_every_row_is_predicted_by_the_head_of_its_domain(fitted):
     assert np.abs(changed - proba).max() > 1e-3
 
 
+def test_rows_of_many_tiles_keep_their_domains(fitted):
+    many = np.random.default_rng(4).integers(N, size=700)
+    domain = np.random.default_rng(5).integers(T, size=700)
+    raw = raw_by_loops(fitted, X[many], domain)
+    proba = fitted.predict_proba(X[many], sample_domain=np.unique(WORDS)[domain])
+    assert_allclose(proba, softmax(raw, axis=1), atol=1e-12)
+    model = quietly(network(max_iter=1, alpha=0.3), X, Y, sample_domain=CODES)
+    rows = Rows(X[many], np.ones(700), Y[many], domain)
+    problem = model._problem(rows, np.random.RandomState(0), Workers())
+    size = sum(int(np.prod(array.shape)) for array in problem.arrays)
+    theta = np.random.default_rng(1).normal(0, 0.4, size)
+    value, _ = problem(theta, None)
+    at(model, problem, theta)
+    expected = objective_by_loops(model, X[many], Y[many], np.ones(700), domain)
+    assert_allclose(value, expected, rtol=1e-12)
+
+
 def test_with_two_classes_there_is_one_output_for_each_domain():
     model = quietly(network(), X, Y % 2, sample_domain=WORDS)
     raw = raw_by_loops(model, X, CODES)
