@@ -138,8 +138,9 @@ def objective_by_loops(model, X, y, weight, domain):
     else:
         losses = -log_softmax(raw, axis=1)[np.arange(len(y)), y]
     n_domains, penalty = len(model.domains_), 0.0
+    locations = naive_maps(model, X)[1]
     for k, W in enumerate(model.coefs_[:-1]):
-        many = naive_maps(model, X)[1][k] if k < len(model.coefs_) - 2 else 1
+        many = locations[k] if k < len(locations) else 1
         penalty += model.alpha * many * np.sum(W**2)
     for t in range(n_domains):
         penalty += model.alpha * np.sum(model.domain_coef_[t] ** 2)
