@@ -13,8 +13,8 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
 from sktie._compat import WRAPPER_FRAMES, check_sample_weight
+from sktie._domains import Domains
 from sktie._typing import Array, FloatArray, IntArray, Matrix
-from sktie._validation import Domains
 
 
 @dataclass(frozen=True)
@@ -243,6 +243,7 @@ def check_domain_classes(
     classes: Array,
     weight: FloatArray | None,
     alone: str | None,
+    remedy: str,
 ) -> None:
     """Check that every domain weighs something, and that it can be fitted.
 
@@ -255,6 +256,8 @@ def check_domain_classes(
     alone : str or None
         The parameters by which domains are fitted alone, for the message; None where
         they are not, so that they may miss classes.
+    remedy : str
+        By which they would not be.
     """
     n_classes = len(classes)
     cell = domains.index.astype(np.intp) * n_classes + y_index
@@ -276,6 +279,5 @@ def check_domain_classes(
         }
         raise ValueError(
             f"{alone} fits domains alone, but these hold only some of the classes "
-            f"{classes.tolist()}: {which}. Use a positive tie and a positive "
-            "tie_intercept, or drop these domains."
+            f"{classes.tolist()}: {which}. Use {remedy}, or drop these domains."
         )

@@ -46,7 +46,7 @@ class ShapePrior(BaseEstimator):
         return coef, np.linspace(0.0, 0.5, n_rows)
 
 
-class SignDomains(TiedLogisticRegression):
+class BySign:
     """The domain of a row is the sign of its first number; nobody need pass it."""
 
     @staticmethod
@@ -54,6 +54,7 @@ class SignDomains(TiedLogisticRegression):
         # What has no first column of numbers is for the checks of X to refuse.
         try:
             first = X.tocsr()[:, [0]].toarray() if sp.issparse(X) else np.asarray(X)
+            first = first.reshape(len(first), -1)
             positive = first[:, 0].real.astype(np.float64) > 0
             return np.where(positive, "plus", "minus")
         except (IndexError, TypeError, ValueError):
@@ -61,9 +62,6 @@ class SignDomains(TiedLogisticRegression):
 
     def fit(self, X, y, sample_weight=None):
         return super().fit(X, y, sample_weight, sample_domain=self._domain(X))
-
-    def decision_function(self, X):
-        return super().decision_function(X, sample_domain=self._domain(X))
 
     def predict(self, X):
         return super().predict(X, sample_domain=self._domain(X))
@@ -76,6 +74,17 @@ class SignDomains(TiedLogisticRegression):
 
     def score(self, X, y, sample_weight=None):
         return accuracy_score(y, self.predict(X), sample_weight=sample_weight)
+
+
+class SignDomains(BySign, TiedLogisticRegression):
+    def decision_function(self, X):
+        return super().decision_function(X, sample_domain=self._domain(X))
+
+
+class SignHeads(BySign, SharedConvClassifier):
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        domain = self._domain(X)
+        return super().partial_fit(X, y, classes, sample_weight, sample_domain=domain)
 
 
 # FrozenEstimator and (coef, intercept) have features and classes of their own, and the
@@ -170,6 +179,8 @@ CONVOLUTIONS = [
     SharedConvClassifier((4,), solver="sgd", learning_rate="constant", max_iter=50),
     SharedConvClassifier((4,), solver="lbfgs", tie=(2.0,), max_iter=50),
     SharedConvClassifier((4,), hidden_layer_sizes=(8,), activation="tanh"),
+    SignHeads((4,), handle_unknown="shared"),
+    SignHeads((4,), handle_unknown="shared", tie_pair=np.inf),
 ]
 INSTANCES = LINEAR + PRIORS + NETWORKS + CONVOLUTIONS
 OURS = [i for i in LINEAR if type(i) is TiedLogisticRegression]

@@ -16,6 +16,7 @@ from sklearn.neural_network import MLPClassifier
 
 from sktie import SharedConvClassifier
 from sktie._parallel import Workers
+from sktie.neural_network._conv_rows import Rows
 from sktie.nn import Trained
 
 INF = np.inf
@@ -144,7 +145,7 @@ def naive_objective(model, X, y, weight=None, pair=None, strengths=()):
 def objective(model, X, y, weight):
     """Return the objective that `fit` hands to an optimiser."""
     quietly(model.set_params(max_iter=1), X, y, weight)
-    rows = X.reshape(len(X), -1), weight, np.searchsorted(model.classes_, y)
+    rows = Rows(X.reshape(len(X), -1), weight, np.searchsorted(model.classes_, y))
     return model._problem(rows, np.random.RandomState(0), Workers())
 
 

@@ -323,7 +323,7 @@ class FeatureMapDisplay:
         """
         layer = _convolution(estimator, layer)
         maps = estimator.feature_maps(X, layer)
-        images = _pictures(X, estimator.image_shape_)
+        images = _pictures(estimator._pixels_of(X), estimator.image_shape_)
         return cls(images, maps, f"Feature maps of layer {layer}").plot(ax)
 
     def plot(self, ax: Any = None, *, cmap: Any = CMAP) -> FeatureMapDisplay:

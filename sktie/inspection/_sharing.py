@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from sktie.inspection._fitted import fitted_network, optional
-from sktie.nn import ConnectedLayer, ConvolutionLayer, Layer
+from sktie.nn import ConnectedLayer, ConvolutionLayer, DomainHeads, Layer
 
 #: The networks of a report: the fitted one and two that have its outputs.
 NETWORKS = ("this network", "locally connected", "dense")
@@ -225,6 +225,7 @@ def sharing_report(estimator: Any) -> SharingReport:
     """
     network = fitted_network(estimator)
     ties = [part.get("tie", 0.0) for part in estimator.layers_]
+    n_domains = estimator.layers_[-1].get("domains", 1)
     rows: dict[str, list[LayerSharing]] = {name: [] for name in NETWORKS}
     parameters = zip(estimator.coefs_, estimator.intercepts_, strict=True)
     layers = network.layers_with_weights
@@ -233,6 +234,10 @@ def sharing_report(estimator: Any) -> SharingReport:
         kind = "output" if k == len(layers) - 1 else _kind(layer, tie)
         n_in, n_taps, n_out = _links(layer)
         stored = sum(part.size for part in own)
+        if k == len(layers) - 1:
+            # Every domain has outputs of its own, and their weights, if not shared.
+            n_out *= n_domains
+            stored *= n_domains if isinstance(layer, DomainHeads) else 1
         itemsize = np.dtype(own[0].dtype).itemsize
         counts = (
             (n_out * (n_taps + 1), stored),
@@ -258,5 +263,5 @@ def _links(layer: Layer) -> tuple[int, int, int]:
     if isinstance(layer, ConvolutionLayer):
         own = layer.convolution
         return math.prod(own.in_shape), own.n_taps, math.prod(own.out_shape)
-    assert isinstance(layer, ConnectedLayer)
+    assert isinstance(layer, ConnectedLayer | DomainHeads)
     return layer.n_in, layer.n_in, layer.n_out

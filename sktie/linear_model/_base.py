@@ -9,14 +9,20 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
-from sktie._compat import WRAPPER_FRAMES, CallbackSupportMixin, n_samples_of
+from sktie._compat import WRAPPER_FRAMES, CallbackSupportMixin
 from sktie._design import Design, group_rows
+from sktie._domains import (
+    Domains,
+    check_columns,
+    check_domain_use,
+    domain_index,
+    of_domains,
+    read_domains,
+)
 from sktie._problem import TiedProblem
-from sktie._typing import FloatArray, IntArray, IterationHook
-from sktie._validation import Domains, cut_column, encode_domains
-from sktie.linear_model._pair import is_column
+from sktie._typing import FloatArray, IterationHook
 from sktie.solvers import SOLVERS, SolverResult, Status, choose
 
 #: Appended to scikit-learn's message for a parameter out of range.
@@ -63,24 +69,11 @@ class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
         domains : Domains or None
             The domain of each row.
         """
-        if getattr(X, "ndim", 2) == 1:
-            check_array(X, dtype=None, estimator=self)  # raises: expected 2-D
-        validate_data(self, X, reset=reset, skip_check_array=True)
-        if self.pair is not None and sample_domain is not None:
-            raise ValueError(
-                f"Both pair={self.pair!r} and sample_domain say what is tied; expected "
-                "one of them. Use pair=None with sample_domain, or leave sample_domain "
-                "out."
-            )
-        place, skip, labels, source = None, None, sample_domain, "sample_domain"
-        if is_column(self.pair):
-            source = f"pair={self.pair!r}"
-            X, skip, labels, place = cut_column(X, self.pair)
+        check_columns(self, X, reset)
+        columns, domains = read_domains(self, X, sample_domain)
         if reset:
-            self._name_coefs(place)
-        if labels is None:
-            return X, skip, None
-        return X, skip, encode_domains(labels, source, n_samples_of(X))
+            self._name_coefs(columns.place)
+        return columns.X, columns.skip, domains
 
     def _name_coefs(self, place: int | None) -> None:
         """Set the names of the coefficients: of all columns but the one at place."""
@@ -152,7 +145,8 @@ class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
         if domains is None or now is None:
             same &= domains is now
         else:
-            same &= np.array_equal(domains, now)
+            # As lists: NumPy 1 warns where it compares words with numbers.
+            same &= domains.tolist() == now.tolist()
         outputs = problem.loss.reduce(members.astype(np.float64)) if same else members
         if not same or outputs.shape != problem.coordinates.shape:
             return origin
@@ -230,44 +224,12 @@ class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
     @property
     def domain_coef_(self) -> FloatArray:
         """Coefficients of each domain; one stored row where all are shared."""
-        return self._of_domains("_domain_coef", "coef_")
+        return of_domains(self, "_domain_coef", lambda: self.coef_)
 
     @property
     def domain_intercept_(self) -> FloatArray:
         """Intercepts of each domain; one stored row where all are shared."""
-        return self._of_domains("_domain_intercept", "intercept_")
-
-    def _of_domains(self, own: str, shared: str) -> FloatArray:
-        if not hasattr(self, "domains_"):
-            raise AttributeError(
-                f"{type(self).__name__} has no {own[1:]}_: it is not fitted with "
-                "domains."
-            )
-        if (stored := getattr(self, own)) is not None:
-            return np.asarray(stored)
-        one = getattr(self, shared)
-        return np.broadcast_to(one, (len(self.domains_), *one.shape))
-
-    def _domain_index(self, domains: Domains) -> IntArray:
-        """Return each row's domain; an unseen one counts as one more: the shared."""
-        found = domains.labels.tolist()
-        known = {label: i for i, label in enumerate(self.domains_.tolist())}
-        unseen = [label for label in found if label not in known]
-        text = [labels.dtype.kind == "U" for labels in (domains.labels, self.domains_)]
-        if text[0] != text[1]:
-            raise ValueError(
-                f"{domains.source} holds the labels {found[:3]}, but fit saw "
-                f"{self.domains_[:3].tolist()}; expected labels of the same kind, "
-                "strings or integers. Convert them, for example with .astype(str)."
-            )
-        if unseen and self.handle_unknown == "error":
-            raise ValueError(
-                f"{domains.source} holds the domains {unseen}, which fit did not see; "
-                f"it saw {self.domains_.tolist()}. Use handle_unknown='shared' to "
-                "predict them by the shared model."
-            )
-        place = np.array([known.get(label, len(known)) for label in found])
-        return place[domains.index]
+        return of_domains(self, "_domain_intercept", lambda: self.intercept_)
 
     def _raw(self, X: Any, sample_domain: Any) -> FloatArray:
         """Return the raw predictions, (n_samples, 1 or n_classes)."""
@@ -276,29 +238,14 @@ class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
         X = check_array(
             X, accept_sparse="csr", dtype=[np.float64, np.float32], estimator=self
         )
-        self._check_domain_use(domains)
+        check_domain_use(self, domains)
         members = self._join(self.coef_, self.intercept_)[np.newaxis]
         bounds, order = np.array([0, X.shape[0]]), None
         if domains is not None:
             own = self._join(self.domain_coef_, self.domain_intercept_)
             members = np.concatenate([own, members])
-            order, bounds = group_rows(self._domain_index(domains), len(members))
+            order, bounds = group_rows(domain_index(self, domains), len(members))
         design = Design(
             X, bounds, order=order, skip=skip, fit_intercept=self.fit_intercept
         )
         return design.predict(members)
-
-    def _check_domain_use(self, domains: Domains | None) -> None:
-        fitted = hasattr(self, "domains_")
-        if fitted and domains is None:
-            raise ValueError(
-                f"This {type(self).__name__} was fitted with domains, but got none: "
-                "pass sample_domain, one label for each row of X. Where scikit-learn "
-                "passes none on (scorers, calibration, inspection), name a column of X "
-                "by pair= instead."
-            )
-        if not fitted and domains is not None:
-            raise ValueError(
-                "sample_domain was given, but the model was fitted without domains. "
-                "Leave it out, or fit with sample_domain."
-            )

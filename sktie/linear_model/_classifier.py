@@ -10,10 +10,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score
 from sklearn.utils.validation import check_is_fitted
 
+from sktie._domains import domain_index, encode_domains
 from sktie._loss import log_probability, most_probable, probability
 from sktie._prior import takes_sparse
 from sktie._typing import Array, FloatArray
-from sktie._validation import encode_domains
 from sktie.linear_model._base import TiedLinearModel
 
 
@@ -143,7 +143,7 @@ class TiedLinearClassifier(ClassifierMixin, TiedLinearModel):
                 f"domain_estimator({label!r}): the model was fitted without domains. "
                 "Use the fitted model itself."
             )
-        index = self._domain_index(encode_domains([label], "label", 1))[0]
+        index = domain_index(self, encode_domains([label], "label", 1))[0]
         coef, intercept = self.coef_, self.intercept_
         if index < len(self.domains_):
             coef, intercept = self.domain_coef_[index], self.domain_intercept_[index]

@@ -334,7 +334,8 @@ class TiedLogisticRegression(TiedLinearClassifier):
             self.__dict__.pop(name, None)
         if domains is not None:
             alone = None if self._strengths(1).all() else self._dial()
-            check_domain_classes(domains, y_index, self.classes_, weight, alone)
+            remedy = "a positive tie and a positive tie_intercept"
+            check_domain_classes(domains, y_index, self.classes_, weight, alone, remedy)
             self.domains_ = domains.labels
             order, bounds = group_rows(domains.index, len(self.domains_))
         if order is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -16,11 +15,6 @@ from sktie._compat import WRAPPER_FRAMES
 from sktie._labels import Sample
 from sktie._prior import find_prior, fitted_prior
 from sktie._typing import Array, FloatArray
-
-
-def is_column(pair: Any) -> bool:
-    """Whether ``pair`` is the name or position of a column of X."""
-    return isinstance(pair, (str, Integral)) and not isinstance(pair, bool)
 
 
 def resolve_anchor(

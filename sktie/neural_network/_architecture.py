@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from numbers import Real
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -18,6 +19,7 @@ from sktie.nn import (
     ConnectedLayer,
     Convolution,
     ConvolutionLayer,
+    DomainHeads,
     Dropout,
     Flatten,
     GlobalPool,
@@ -36,8 +38,11 @@ TILE_BYTES = 1 << 22
 MOST_IMAGES = 256
 
 
-def plan_layers(parameters: dict[str, Any]) -> Plan:
-    """Return the plan of the layers from the parameters of an estimator."""
+def plan_layers(parameters: dict[str, Any], n_domains: int | None = None) -> Plan:
+    """Return the plan of the layers from the parameters of an estimator.
+
+    With domains each has an output layer, which ``tie_pair`` ties to those of others.
+    """
     filters = _as_tuple("filters", parameters["filters"])
     columns = {
         name: _one_each(name, parameters[name], len(filters)) for name in PER_LAYER
@@ -60,13 +65,28 @@ def plan_layers(parameters: dict[str, Any]) -> Plan:
         {"kind": "dense", "units": n_units, "activation": activation}
         for n_units in sizes
     ]
-    flat.append({"kind": "output"})
+    flat.append({"kind": "output"} | _heads(parameters["tie_pair"], n_domains))
     share = parameters["dropout"]
     if share > 0:
         flat = [
             part for one in flat for part in ({"kind": "dropout", "share": share}, one)
         ]
     return maps + flat
+
+
+def _heads(tie_pair: Any, n_domains: int | None) -> dict[str, Any]:
+    """Return how many output layers there are and how they are tied, with domains."""
+    if n_domains is None:
+        return {}
+    if not isinstance(tie_pair, Real):
+        raise ValueError(
+            f"tie_pair={tie_pair!r} has a strength for each layer, but domains share "
+            "all layers and tie the output layer alone; expected one strength from 0 "
+            "to inf. Give it a number, such as tie_pair=1.0."
+        )
+    tie = float(tie_pair)
+    # Twice the strength is what holds heads to their mean.
+    return {"domains": n_domains, "tie": tie if 2 * tie < np.inf else np.inf}
 
 
 def _as_tuple(name: str, value: Any) -> tuple[int, ...]:
@@ -166,6 +186,8 @@ def _flat(part: dict[str, Any], n_in: int, n_outputs: int) -> Layer:
         return Dropout(n_in, part["share"])
     if part["kind"] == "dense":
         return ConnectedLayer(n_in, part["units"], part["activation"])
+    if part.get("tie", np.inf) < np.inf:
+        return DomainHeads(n_in, n_outputs, part["domains"])
     return ConnectedLayer(n_in, n_outputs)
 
 
@@ -206,6 +228,7 @@ def _convolution(
 def tied_arrays(plan: Plan, network: Network, alpha: float) -> tuple[TiedArray, ...]:
     """Return how weights and biases are tied and decayed, layer by layer."""
     ties = [part["tie"] for part in plan if part["kind"] == "convolution"]
+    heads = plan[-1]
     found = []
     for k, layer in enumerate(network.layers_with_weights):
         weights, bias = layer.shapes
@@ -214,8 +237,13 @@ def tied_arrays(plan: Plan, network: Network, alpha: float) -> tuple[TiedArray, 
             of_kernels = many if layer.shared else 1
             found.append(TiedArray(weights, alpha, ties[k], of_kernels))
             found.append(TiedArray(bias, 0.0, 0.0, many if layer.shared_bias else 1))
+        elif isinstance(layer, DomainHeads):
+            # The penalty of two domains is |v_A - v_B|^2 = 2 sum_t |v_t - mean|^2.
+            tie = 2 * heads["tie"]
+            found += [TiedArray(weights, alpha, tie), TiedArray(bias, 0.0, tie)]
         else:
-            found += [TiedArray(weights, alpha), TiedArray(bias, 0.0)]
+            many = heads.get("domains", 1) if layer is network.layers[-1] else 1
+            found += [TiedArray(weights, alpha, 0.0, many), TiedArray(bias, 0.0)]
     return tuple(found)
 
 
@@ -234,9 +262,14 @@ def tile_size(network: Network, itemsize: int) -> int:
 
 
 def to_public(layer: Layer, weights: FloatArray, bias: FloatArray) -> tuple[Any, Any]:
-    """Return parameters in the order of the images, the outputs last."""
+    """Return parameters in the order of the images, the outputs last.
+
+    Those of heads have the domains before.
+    """
     if not isinstance(layer, ConvolutionLayer):
-        return weights.T.copy(), bias[:, 0].copy()
+        if isinstance(layer, DomainHeads):
+            weights, bias = weights[:, 0], bias[:, 0]
+        return weights.swapaxes(-1, -2).copy(), bias[..., 0].copy()
     own = layer.convolution
     taps = own.rows.kernel_size, own.columns.kernel_size, own.n_channels
     kernels = weights.reshape(*weights.shape[:-1], *taps)
@@ -251,7 +284,11 @@ def from_public(
 ) -> tuple[FloatArray, FloatArray]:
     """Return parameters as the layer takes them; the inverse of `to_public`."""
     if not isinstance(layer, ConvolutionLayer):
-        return np.ascontiguousarray(weights.T), bias[:, np.newaxis].copy()
+        weights = np.ascontiguousarray(weights.swapaxes(-1, -2))
+        bias = bias[..., np.newaxis].copy()
+        if isinstance(layer, DomainHeads):
+            return weights[:, np.newaxis], bias[:, np.newaxis]
+        return weights, bias
     kernels = np.ascontiguousarray(np.moveaxis(weights, -1, -4))
     kernels = kernels.reshape(*kernels.shape[:-3], -1)
     if layer.shared_bias:

@@ -17,15 +17,10 @@ from sktie._compat import (
     fit_callbacks,
     with_callbacks,
 )
-from sktie._labels import check_weight, class_weights, encode_sample
 from sktie._parallel import workers
-from sktie._rows import canonical_rows, drop_zero_weight
-from sktie._typing import Array, FloatArray, IntArray
 from sktie._validation import check_parameters, unchanged_on_error
-from sktie.neural_network._architecture import plan_layers
 from sktie.neural_network._conv_training import TrainedConvolutions
 from sktie.neural_network._image_loss import N_LANES
-from sktie.neural_network._images import read_images
 
 REMEDIES = {
     "augment": "Use None, a dict such as {'shift': 2, 'flip': 'horizontal'}, or a "
@@ -56,6 +51,15 @@ class SharedConvClassifier(TrainedConvolutions):
     with n the sum of the weights ``s_i``: the objective of scikit-learn's
     `MLPClassifier`, and ties on the scale of its decay. A shared kernel counts at each
     of its locations, as it would with a large finite tie.
+
+    Domains, named by a column of X as ``pair`` or by ``sample_domain``, share all
+    layers but the output. The heads ``v_t = (W_t, b_t)`` of T domains are tied to one
+    another: with them the sum in the second line has, in place of the pair's term and
+    the output layer's decay::
+
+        sum_t alpha |W_t|^2 + tie_pair (2/T) sum_{s<t} |v_s - v_t|^2
+
+    as in `TiedLogisticRegression`: ``tie_pair |v_A - v_B|^2`` for two domains.
 
     Parameters
     ----------
@@ -88,13 +92,25 @@ class SharedConvClassifier(TrainedConvolutions):
     activation : str or tuple of str, default="relu"
         Activation function: "relu", "tanh", "logistic" or "identity". Hidden layers
         have that of the last convolution.
-    pair : SharedConvClassifier or None, default=None
-        A fitted network with the same layers, inside `FrozenEstimator` where searches
-        or pipelines clone. All parameters are tied to its own, and start there; the
-        output layer is new where the classes differ. Pixels are put on its scale.
+    pair : str, int, SharedConvClassifier or None, default=None
+        What parameters are tied to.
+
+        - None: nothing; or, where `fit` gets ``sample_domain``, the heads of domains
+          to one another.
+        - str or int: the name of a column of a data frame, or the position of a
+          column of a 2-D X (-1 is the last). It holds the domain of each row
+          (strings, integers, integral floats or categories) and is no pixel.
+        - a fitted network with the same layers, inside `FrozenEstimator` where
+          searches or pipelines clone. All parameters are tied to its own, and start
+          there; the output layer is new where the classes differ. Pixels are put on
+          its scale. Of a network with domains the mean head counts.
     tie_pair : float or sequence of float, default=1.0
-        Strength in [0, inf] of that tie, for all layers, or for each that has
-        parameters, the output layer last. 0 starts at the pair, and is free.
+        Strength in [0, inf] of that tie. With a network as pair for all layers, or
+        for each that has parameters, the output layer last; 0 starts at the pair, and
+        is free. With domains one number; 0 has separate heads, ``np.inf`` one head,
+        which is stored once, and decayed as that of every domain.
+    handle_unknown : {"error", "shared"}, default="error"
+        For domains in prediction that `fit` did not see: raise, or use the mean head.
     image_shape : tuple of int or None, default=None
         ``(height, width)``, ``(height, width, channels)``, ``(length,)`` or ``(length,
         channels)`` of what a row of X holds, ordered as NumPy does. None: X has these
@@ -165,8 +181,16 @@ class SharedConvClassifier(TrainedConvolutions):
         Kernels (rows, columns, channels, filters) of each convolution, with two axes
         before them, height and width, where locations have their own; then weights
         (inputs, outputs) of hidden layers and output. One output for two classes.
+        With domains the output layer is the mean head.
     intercepts_ : list of ndarray
         Biases (filters,), or (height, width, filters) by location; then (outputs,).
+    domains_ : ndarray of shape (n_domains,)
+        Sorted labels of the domains. Only with domains.
+    domain_coef_ : ndarray of shape (n_domains, n_inputs, 1 or n_classes)
+        Output weights of each domain; stored once where ``tie_pair=inf``. Only with
+        domains.
+    domain_intercept_ : ndarray of shape (n_domains, 1 or n_classes)
+        Output biases of each domain. Only with domains.
     offset_, scale_, margin_ : ndarray of shape (n_channels,)
         Mean and standard deviation of the training pixels, weighted as their rows are,
         by which all pixels are put on one scale; and what they are padded with.
@@ -187,7 +211,7 @@ class SharedConvClassifier(TrainedConvolutions):
     n_stored_parameters_ : int
         Numbers that the network consists of.
     n_features_in_ : int
-        Numbers of an image.
+        Numbers of a row, a domain included where a column of X holds it.
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Names of the columns of X, where they were strings.
 
@@ -216,6 +240,11 @@ class SharedConvClassifier(TrainedConvolutions):
     With a finite tie kernels are stored as ``m + (1 + tie)^(-1/2) (V - m)``, m being
     the mean of V, where no strength makes the steps of an optimiser too long.
 
+    Domains may miss classes where ``tie_pair`` is positive. They are stratified
+    neither in batches nor by early stopping. In a pipeline or search prefer the
+    column: scikit-learn passes ``sample_domain`` to few places (see the page "Domains
+    in pipelines").
+
     Ctrl-C ends the training with the parameters of that moment, and a warning.
 
     Rows of weight zero are dropped, equal rows merged, and the rest ordered by value
@@ -241,6 +270,9 @@ class SharedConvClassifier(TrainedConvolutions):
     [(3, 3, 1, 8), (3, 3, 8, 16), (64, 10)]
     """
 
+    __metadata_request__fit: ClassVar = {"sample_domain": True}
+    __metadata_request__partial_fit: ClassVar = {"sample_domain": True}
+
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "filters": ["array-like", Integral],
         "kernel_size": ["array-like", Integral],
@@ -252,8 +284,9 @@ class SharedConvClassifier(TrainedConvolutions):
         "hidden_layer_sizes": ["array-like", Integral],
         "global_pool": ["boolean", StrOptions({"mean", "max"})],
         "activation": ["array-like", str],
-        "pair": [None, HasMethods("fit")],
+        "pair": [None, str, Integral, HasMethods("fit")],
         "tie_pair": ["array-like", Interval(Real, 0, None, closed="both")],
+        "handle_unknown": [StrOptions({"error", "shared"})],
         "image_shape": ["array-like", Integral, None],
         "signals": ["boolean", None],
         "solver": [StrOptions({"adam", "lbfgs", "sgd"})],
@@ -295,6 +328,7 @@ class SharedConvClassifier(TrainedConvolutions):
         activation: Any = "relu",
         pair: Any = None,
         tie_pair: Any = 1.0,
+        handle_unknown: str = "error",
         image_shape: Any = None,
         signals: bool | None = None,
         solver: str = "adam",
@@ -329,6 +363,7 @@ class SharedConvClassifier(TrainedConvolutions):
         self.activation = activation
         self.pair = pair
         self.tie_pair = tie_pair
+        self.handle_unknown = handle_unknown
         self.image_shape = image_shape
         self.signals = signals
         self.solver = solver
@@ -358,25 +393,33 @@ class SharedConvClassifier(TrainedConvolutions):
         y: Any,
         sample_weight: Any = None,
         *,
+        sample_domain: Any = None,
         X_val: Any = None,
         y_val: Any = None,
+        sample_domain_val: Any = None,
     ) -> SharedConvClassifier:
         """Train the network.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features) or (n_samples, *image_shape)
-            Images or signals, of any numeric dtype.
+            Images or signals, of any numeric dtype; rows with a domain column where
+            ``pair`` names one.
         y : array-like of shape (n_samples,)
             Class labels, at least two different ones.
         sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights; a weight of 2 is a row twice, 0 no row.
+            Non-negative weights; a weight of 2 is a row twice, 0 no row. Every domain
+            needs some row of positive weight.
+        sample_domain : array-like of shape (n_samples,), default=None
+            Domain of each row: the other way to name domains, for ``pair=None``.
         X_val : array-like like X, default=None
             Rows to stop by. Given, they do what ``early_stopping=True`` does with
             rows held back. Steps of a pipeline before this model do not transform
             them.
         y_val : array-like of shape (n_validation,), default=None
             Their labels.
+        sample_domain_val : array-like of shape (n_validation,), default=None
+            Their domains, where ``sample_domain`` has those of X.
 
         Returns
         -------
@@ -388,14 +431,16 @@ class SharedConvClassifier(TrainedConvolutions):
             previous = self._previous() if self.warm_start else None
             for name in ("_optimizer", "_rng"):  # Of partial_fit.
                 self.__dict__.pop(name, None)
-            X, weight, y_index = self._read(X, y, sample_weight)
-            self.layers_ = plan_layers(self.get_params(deep=False))
+            rows = self._read(X, y, sample_weight, sample_domain)
+            self.layers_ = self._plan()
             previous = self._still_fits(previous)
             rng = check_random_state(self.random_state)
-            self._measure(X, weight, previous)
+            self._measure(rows.X, rows.weight, previous)
             with workers(self.n_jobs, N_LANES) as crew:
-                problem = self._problem((X, weight, y_index), rng, crew)
-                problem, held_back = self._held_back(problem, X_val, y_val, rng)
+                problem = self._problem(rows, rng, crew)
+                problem, held_back = self._held_back(
+                    problem, X_val, y_val, sample_domain_val, rng
+                )
                 theta = self._start(problem, previous, rng)
                 epochs = self._epochs(len(problem.y))
                 with fit_callbacks(self, X, y, epochs) as callback:
@@ -409,7 +454,13 @@ class SharedConvClassifier(TrainedConvolutions):
 
     @available_if(_steps_by_batches)  # type: ignore[untyped-decorator]
     def partial_fit(
-        self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
+        self,
+        X: Any,
+        y: Any,
+        classes: Any = None,
+        sample_weight: Any = None,
+        *,
+        sample_domain: Any = None,
     ) -> SharedConvClassifier:
         """Train the network by one pass over some rows.
 
@@ -426,6 +477,9 @@ class SharedConvClassifier(TrainedConvolutions):
             All labels that will ever occur. Needed in the first call.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights.
+        sample_domain : array-like of shape (n_samples,), default=None
+            Domain of each row, for ``pair=None``. The first call has to hold rows of
+            all domains.
 
         Returns
         -------
@@ -437,8 +491,8 @@ class SharedConvClassifier(TrainedConvolutions):
         first = not hasattr(self, "coefs_")
         with unchanged_on_error(self):
             previous = None if first else self._previous()
-            X, weight, y_index = self._read_more(X, y, classes, sample_weight, first)
-            self.layers_ = plan_layers(self.get_params(deep=False))
+            rows = self._read_more(X, y, classes, sample_weight, sample_domain, first)
+            self.layers_ = self._plan()
             if not first and self._still_fits(previous) is None:
                 raise ValueError(
                     "The layers differ from those of the calls of partial_fit before. "
@@ -447,10 +501,10 @@ class SharedConvClassifier(TrainedConvolutions):
             seed = getattr(self, "_rng", self.random_state)
             rng = self._rng = check_random_state(seed)
             if first:
-                self._measure(X, weight, None)
+                self._measure(rows.X, rows.weight, None)
                 self.loss_curve_ = []
             with workers(self.n_jobs, N_LANES) as crew:
-                problem = self._problem((X, weight, y_index), rng, crew)
+                problem = self._problem(rows, rng, crew)
                 theta = self._start(problem, previous, rng)
                 moments = getattr(self, "_optimizer", None)
                 trained = self._train(
@@ -464,66 +518,3 @@ class SharedConvClassifier(TrainedConvolutions):
             self._optimizer = trained.optimizer
             self.t_ = seen + len(problem.y)
         return self
-
-    def _check_partial(self, classes: Any) -> None:
-        """Check that what is asked for can be done row by row."""
-        if self.early_stopping:
-            raise ValueError(
-                "partial_fit cannot hold rows back for early_stopping=True, as it "
-                "sees some rows at a time. Set early_stopping=False, or call fit."
-            )
-        if self.class_weight == "balanced":
-            raise ValueError(
-                "partial_fit does not know how many rows each class will have, so "
-                "class_weight='balanced' has no meaning. Pass sample_weight, or a dict."
-            )
-        if classes is None and not hasattr(self, "classes_"):
-            raise ValueError(
-                "The first call of partial_fit needs `classes`, all labels that will "
-                "ever occur: partial_fit(X, y, classes=np.unique(all_labels))."
-            )
-
-    def _read(
-        self, X: Any, y: Any, sample_weight: Any
-    ) -> tuple[Array, FloatArray, IntArray]:
-        """Validate and encode all rows; return those that weigh something, in order."""
-        X, shape, y = read_images(
-            self, X, self.image_shape, self.signals, y=y, reset=True
-        )
-        # The dtype of the pixels, which may be integers, is none for weights.
-        self.classes_, sample = encode_sample(
-            np.empty((len(X), 0)), y, sample_weight, self.class_weight, None
-        )
-        self.image_shape_ = shape
-        weight = np.ones(len(X)) if sample.weight is None else sample.weight
-        return canonical_rows(*drop_zero_weight(X, weight, sample.y_index))
-
-    def _read_more(
-        self, X: Any, y: Any, classes: Any, sample_weight: Any, first: bool
-    ) -> tuple[Array, FloatArray, IntArray]:
-        """Validate and encode the rows of one call of `partial_fit`."""
-        shape = self.image_shape if first else self.image_shape_
-        X, shape, y = read_images(self, X, shape, self.signals, y=y, reset=first)
-        self.image_shape_ = shape
-        if first:
-            self.classes_ = np.unique(np.asarray(classes))
-            if len(self.classes_) < 2:
-                raise ValueError(
-                    f"classes={np.asarray(classes).tolist()} names one class; expected "
-                    "all that will ever occur, at least two classes. Name the others."
-                )
-        elif classes is not None and not np.array_equal(
-            np.unique(np.asarray(classes)), self.classes_
-        ):
-            raise ValueError(
-                f"classes={np.asarray(classes).tolist()}, but the first call of "
-                f"partial_fit had {self.classes_.tolist()}. Leave `classes` out, or "
-                "start with a new estimator."
-            )
-        y_index = self._known(y, "y")
-        weight = check_weight(sample_weight, np.empty((len(X), 0)))
-        factors = class_weights(self.class_weight, self.classes_, y_index, weight)
-        weight = np.ones(len(X)) if weight is None else weight
-        if factors is not None:
-            weight = weight * factors[y_index]
-        return drop_zero_weight(X, weight, y_index)

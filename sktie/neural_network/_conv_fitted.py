@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from importlib import import_module
 from numbers import Integral
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import (
-    BaseEstimator,
     ClassifierMixin,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
     clone,
 )
+from sklearn.metrics import accuracy_score
 from sklearn.utils.validation import check_is_fitted
 
+from sktie._domains import of_domains
 from sktie._loss import most_probable, probability
 from sktie._parallel import workers
-from sktie._typing import Array, FloatArray
+from sktie._typing import Array, FloatArray, IntArray
 from sktie.neural_network._architecture import (
     Plan,
     build_network,
@@ -27,17 +28,25 @@ from sktie.neural_network._architecture import (
     plan_layers,
     tile_size,
 )
+from sktie.neural_network._conv_rows import ReadingConvolutions
 from sktie.neural_network._image_loss import predict_raw
-from sktie.neural_network._images import Images, Scale, read_images
+from sktie.neural_network._images import Images, Scale
 from sktie.nn import Network
 
 
 class FittedConvolutions(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClassifierMixin, BaseEstimator
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    ClassifierMixin,
+    ReadingConvolutions,
 ):
     """Base of the networks of convolutions: all that needs fitted attributes alone."""
 
-    image_shape_: tuple[int, int, int]
+    __metadata_request__predict: ClassVar = {"sample_domain": True}
+    __metadata_request__predict_proba: ClassVar = {"sample_domain": True}
+    __metadata_request__predict_log_proba: ClassVar = {"sample_domain": True}
+    __metadata_request__score: ClassVar = {"sample_domain": True}
+
     layers_: Plan
     coefs_: list[FloatArray]
     intercepts_: list[FloatArray]
@@ -45,6 +54,8 @@ class FittedConvolutions(
     scale_: FloatArray
     margin_: FloatArray
     n_iter_: int
+    _domain_coef: FloatArray | None
+    _domain_intercept: FloatArray | None
 
     def to_shared(self) -> Self:
         """Return a model with one kernel for all locations: the mean of them all.
@@ -59,8 +70,10 @@ class FittedConvolutions(
         check_is_fitted(self)
         shared: Self = clone(self).set_params(tie=np.inf)
         fitted = {name: vars(self)[name] for name in vars(self) if name[-1] == "_"}
-        shared.__dict__.update(fitted, _dtype=self._dtype)
-        shared.layers_ = plan_layers(shared.get_params(deep=False))
+        for name in ("_dtype", "_domain_coef", "_domain_intercept"):
+            fitted[name] = vars(self)[name]
+        shared.__dict__.update(fitted)
+        shared.layers_ = shared._plan()
         shared.coefs_, shared.intercepts_ = [], []
         plan = [part for part in shared.layers_ if "filters" in part]
         biases = [part["bias"] for part in plan] + ["location"] * len(self.coefs_)
@@ -74,44 +87,50 @@ class FittedConvolutions(
         shared._count()
         return shared
 
-    def predict(self, X: Any) -> Array:
+    def predict(self, X: Any, *, sample_domain: Any = None) -> Array:
         """Return the most probable class of each row.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features) or (n_samples, *image_shape)
             Images or signals.
+        sample_domain : array-like of shape (n_samples,), default=None
+            Domain of each row, for a model fitted with ``sample_domain``.
 
         Returns
         -------
         ndarray of shape (n_samples,)
             Class labels.
         """
-        index = most_probable(self._outputs(X, None))
+        index = most_probable(self._raw(X, sample_domain))
         return np.asarray(self.classes_[index])
 
-    def predict_proba(self, X: Any) -> FloatArray:
+    def predict_proba(self, X: Any, *, sample_domain: Any = None) -> FloatArray:
         """Return the probability of each class.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features) or (n_samples, *image_shape)
             Images or signals.
+        sample_domain : array-like of shape (n_samples,), default=None
+            Domain of each row, for a model fitted with ``sample_domain``.
 
         Returns
         -------
         ndarray of shape (n_samples, n_classes)
             Probabilities, in the order of ``classes_``.
         """
-        return probability(self._outputs(X, None))
+        return probability(self._raw(X, sample_domain))
 
-    def predict_log_proba(self, X: Any) -> FloatArray:
+    def predict_log_proba(self, X: Any, *, sample_domain: Any = None) -> FloatArray:
         """Return the logarithm of the probability of each class.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features) or (n_samples, *image_shape)
             Images or signals.
+        sample_domain : array-like of shape (n_samples,), default=None
+            Domain of each row, for a model fitted with ``sample_domain``.
 
         Returns
         -------
@@ -119,7 +138,31 @@ class FittedConvolutions(
             The logarithm of `predict_proba`; -inf where that is 0.
         """
         with np.errstate(divide="ignore"):
-            return np.log(self.predict_proba(X))
+            return np.log(probability(self._raw(X, sample_domain)))
+
+    def score(
+        self, X: Any, y: Any, sample_weight: Any = None, *, sample_domain: Any = None
+    ) -> float:
+        """Return the accuracy on the given rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or (n_samples, *image_shape)
+            Images or signals.
+        y : array-like of shape (n_samples,)
+            True labels.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
+        sample_domain : array-like of shape (n_samples,), default=None
+            Domain of each row, for a model fitted with ``sample_domain``.
+
+        Returns
+        -------
+        float
+            Share of the rows that `predict` gets right.
+        """
+        predicted = self.predict(X, sample_domain=sample_domain)
+        return float(accuracy_score(y, predicted, sample_weight=sample_weight))
 
     def transform(self, X: Any) -> FloatArray:
         """Return the features that the output layer sees.
@@ -134,7 +177,8 @@ class FittedConvolutions(
         ndarray of shape (n_samples, n_features_out)
             Outputs of the last layer but one.
         """
-        return self._outputs(X, -1)
+        check_is_fitted(self)
+        return self._outputs(self._pixels_of(X), -1)
 
     def feature_maps(self, X: Any, layer: int = 0) -> FloatArray:
         """Return what the kernels of a layer detect, and where.
@@ -163,27 +207,35 @@ class FittedConvolutions(
                 f"layer={layer!r}, but the model has {n_layers} convolutions. Use a "
                 f"whole number from 0 to {n_layers - 1}."
             )
-        maps = self._outputs(X, layer % n_layers + 1)
+        maps = self._outputs(self._pixels_of(X), layer % n_layers + 1)
         return np.ascontiguousarray(maps.transpose(0, 1, 3, 2))
 
     def _network(self, images: Images) -> tuple[Network, list[Any]]:
         """Return the fitted network and its parameters."""
         n_outputs = self.coefs_[-1].shape[1]
         network = build_network(self.layers_, self.image_shape_, n_outputs, images.fill)
-        parameters = parameters_from(network, self.coefs_, self.intercepts_)
+        parameters = parameters_from(network, *self._stored())
         return network, by_layer(network, parameters)
 
-    def _outputs(self, X: Any, n_layers: int | None) -> FloatArray:
-        """Return the outputs of the first layers, (n_samples, *their shape)."""
+    def _raw(self, X: Any, sample_domain: Any) -> FloatArray:
+        """Return the raw predictions, (n_samples, 1 or n_classes)."""
         check_is_fitted(self)
-        X, _, _ = read_images(self, X, self.image_shape_, self.signals, reset=False)
+        X, _, _, domains = self._images_of(X, self.image_shape_, sample_domain)
+        return self._outputs(X, None, self._domain_of(domains))
+
+    def _outputs(
+        self, X: Array, n_layers: int | None, domain: IntArray | None = None
+    ) -> FloatArray:
+        """Return the outputs of the first layers, (n_samples, *their shape)."""
         images = self._images(X)
         network, parameters = self._network(images)
         network = Network(network.layers[:n_layers])
         tile = tile_size(network, images.dtype.itemsize)
         n_lanes = -(-len(X) // (8 * tile))
         with workers(self.n_jobs, n_lanes) as crew:
-            return predict_raw(network, parameters[:n_layers], images, tile, crew)
+            return predict_raw(
+                network, parameters[:n_layers], images, tile, crew, domain
+            )
 
     def _images(self, X: Array) -> Images:
         scale = Scale(self.offset_, self.scale_, self.margin_)
@@ -191,9 +243,34 @@ class FittedConvolutions(
 
     def _count(self) -> None:
         """Count what is stored, and what `transform` returns."""
-        arrays = [*self.coefs_, *self.intercepts_]
-        self.n_stored_parameters_ = sum(array.size for array in arrays)
+        coefs, intercepts = self._stored()
+        self.n_stored_parameters_ = sum(array.size for array in coefs + intercepts)
         self._n_features_out = self.coefs_[-1].shape[0]
+
+    def _plan(self) -> Plan:
+        """Return the layers that the parameters ask for."""
+        domains = getattr(self, "domains_", None)
+        n_domains = None if domains is None else len(domains)
+        return plan_layers(self.get_params(deep=False), n_domains)
+
+    def _stored(self) -> tuple[list[FloatArray], list[FloatArray]]:
+        """Return weights and biases, those of all domains in place of their mean."""
+        if self._domain_coef is None or self._domain_intercept is None:
+            return self.coefs_, self.intercepts_
+        return (
+            [*self.coefs_[:-1], self._domain_coef],
+            [*self.intercepts_[:-1], self._domain_intercept],
+        )
+
+    @property
+    def domain_coef_(self) -> FloatArray:
+        """Output weights of each domain; stored once where all are shared."""
+        return of_domains(self, "_domain_coef", lambda: self.coefs_[-1])
+
+    @property
+    def domain_intercept_(self) -> FloatArray:
+        """Output biases of each domain; stored once where all are shared."""
+        return of_domains(self, "_domain_intercept", lambda: self.intercepts_[-1])
 
     def sharing_report(self) -> Any:
         """Return how many connections and parameters every layer has, and stores.

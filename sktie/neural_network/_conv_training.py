@@ -10,9 +10,10 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from sktie._compat import WRAPPER_FRAMES, CallbackSupportMixin
+from sktie._domains import is_column
 from sktie._loss import Loss, classification_loss
 from sktie._parallel import Workers
-from sktie._typing import Array, FloatArray, IntArray
+from sktie._typing import Array, FloatArray
 from sktie.neural_network._architecture import (
     build_network,
     draw_weights,
@@ -23,8 +24,9 @@ from sktie.neural_network._architecture import (
 )
 from sktie.neural_network._augment import as_augment
 from sktie.neural_network._conv_fitted import FittedConvolutions
+from sktie.neural_network._conv_rows import Rows
 from sktie.neural_network._image_loss import ImageLoss
-from sktie.neural_network._images import Scale, measure_scale, read_images
+from sktie.neural_network._images import Scale, measure_scale
 from sktie.neural_network._locations import TiedArray
 from sktie.neural_network._objective import hold_back
 from sktie.neural_network._trainer import train
@@ -35,7 +37,7 @@ from sktie.neural_network._transfer import (
     layer_strengths,
     pair_parameters,
 )
-from sktie.nn import Network, Trained, one_cycle
+from sktie.nn import DomainHeads, Network, Trained, one_cycle
 
 #: Rows up to which ``batch_size="auto"`` takes all of them, and its batches beyond.
 FULL_BATCH_ROWS = 256
@@ -55,8 +57,8 @@ class TrainedConvolutions(CallbackSupportMixin, FittedConvolutions):
         if self.dtype == "auto":
             self._dtype = "float64" if X.dtype == np.float64 else "float32"
         source: Any = None if previous is None else self
-        if self.pair is not None:
-            source = find_pair(self.pair)
+        if (pair := self._fitted_pair()) is not None:
+            source = pair
             check_pair_shape(source, self.image_shape_)
         if source is None:
             scale = measure_scale(X, self.image_shape_[2], weight)
@@ -65,15 +67,17 @@ class TrainedConvolutions(CallbackSupportMixin, FittedConvolutions):
         self.offset_, self.scale_ = scale.offset, scale.scale
         self.margin_ = scale.margin
 
+    def _fitted_pair(self) -> Any:
+        """Return the network that this one is tied to, if it is to one."""
+        if self.pair is None or is_column(self.pair):
+            return None
+        return find_pair(self.pair)
+
     def _problem(
-        self,
-        rows: tuple[Array, FloatArray, IntArray],
-        rng: np.random.RandomState,
-        crew: Workers,
+        self, rows: Rows, rng: np.random.RandomState, crew: Workers
     ) -> ImageLoss:
         """Return the objective of rows with weights and classes."""
-        X, weight, y_index = rows
-        images = self._images(X)
+        images = self._images(rows.X)
         loss = classification_loss(len(self.classes_))
         network = build_network(
             self.layers_, self.image_shape_, loss.n_outputs, images.fill
@@ -88,8 +92,8 @@ class TrainedConvolutions(CallbackSupportMixin, FittedConvolutions):
             )
         return ImageLoss(
             images=images,
-            y=loss.encode(y_index, images.dtype),
-            weight=weight.astype(images.dtype),
+            y=loss.encode(rows.y_index, images.dtype),
+            weight=rows.weight.astype(images.dtype),
             loss=loss,
             network=network,
             arrays=self._tied(network, loss),
@@ -97,14 +101,14 @@ class TrainedConvolutions(CallbackSupportMixin, FittedConvolutions):
             workers=crew,
             rng=np.random.default_rng(rng.randint(2**31)) if noisy else None,
             augment=augment,
+            domain=rows.domain,
         )
 
     def _tied(self, network: Network, loss: Loss) -> tuple[TiedArray, ...]:
         """Return how all parameters are tied, those of a pair included."""
         arrays = tied_arrays(self.layers_, network, float(self.alpha))
-        if self.pair is None:
+        if (pair := self._fitted_pair()) is None:
             return arrays
-        pair = find_pair(self.pair)
         same = np.array_equal(pair.classes_, self.classes_)
         anchors = pair_parameters(pair, self, network, loss if same else None)
         strengths = layer_strengths(self.tie_pair, len(network.layers_with_weights))
@@ -115,9 +119,19 @@ class TrainedConvolutions(CallbackSupportMixin, FittedConvolutions):
         return (*tied, *arrays[len(tied) :])
 
     def _held_back(
-        self, problem: ImageLoss, X_val: Any, y_val: Any, rng: np.random.RandomState
+        self,
+        problem: ImageLoss,
+        X_val: Any,
+        y_val: Any,
+        sample_domain_val: Any,
+        rng: np.random.RandomState,
     ) -> tuple[ImageLoss, ImageLoss | None]:
         """Return what to train on and what to stop by, if anything."""
+        if X_val is None and sample_domain_val is not None:
+            raise ValueError(
+                "sample_domain_val was given without X_val; expected the domain of "
+                "each row of X_val. Pass X_val and y_val too, or leave it out."
+            )
         if (X_val is None) != (y_val is None):
             raise ValueError(
                 "X_val and y_val go together, but only one of them was given. Pass "
@@ -126,24 +140,34 @@ class TrainedConvolutions(CallbackSupportMixin, FittedConvolutions):
         if X_val is None:
             if not self.early_stopping:
                 return problem, None
-            return hold_back(problem, self.validation_fraction, rng)
-        X, _, y = read_images(
-            self, X_val, self.image_shape_, self.signals, y=y_val, reset=False
+            training, held_back = hold_back(problem, self.validation_fraction, rng)
+            self._check_left(training)
+            return training, held_back
+        name = "sample_domain_val"
+        X, _, y, domains = self._images_of(
+            X_val, self.image_shape_, sample_domain_val, name=name, y=y_val
         )
         y = problem.loss.encode(self._known(y, "y_val"), problem.images.dtype)
         weight = np.ones(len(X), problem.images.dtype)
-        return problem, replace(problem, images=self._images(X), y=y, weight=weight)
+        return problem, replace(
+            problem,
+            images=self._images(X),
+            y=y,
+            weight=weight,
+            domain=self._domain_of(domains, name),
+        )
 
-    def _known(self, y: Array, name: str) -> IntArray:
-        """Return class indices of labels, all of which must be known."""
-        unknown = ~np.isin(y, self.classes_)
-        if unknown.any():
+    def _check_left(self, training: ImageLoss) -> None:
+        """Check that no head is left without rows and without a tie."""
+        if training.domain is None or self.layers_[-1]["tie"] > 0:
+            return
+        left = np.isin(np.arange(len(self.domains_)), training.domain)
+        if not left.all():
             raise ValueError(
-                f"{name} holds the labels {np.unique(y[unknown]).tolist()}, which are "
-                f"none of the classes {self.classes_.tolist()}. Drop these rows, or "
-                "name all classes from the start."
+                "early_stopping=True holds back all rows of the domains "
+                f"{self.domains_[~left].tolist()}, which tie_pair=0 fits alone. Use "
+                "a positive tie_pair, another validation_fraction, or X_val and y_val."
             )
-        return np.searchsorted(self.classes_, y)
 
     def _previous(self) -> Any:
         """Return what the last fit was, if there is one."""
@@ -153,19 +177,24 @@ class TrainedConvolutions(CallbackSupportMixin, FittedConvolutions):
             self.classes_,
             self.image_shape_,
             self.layers_,
-            self.coefs_,
-            self.intercepts_,
+            self._labels_of_domains(),
+            *self._stored(),
         )
+
+    def _labels_of_domains(self) -> list[Any]:
+        """Return what tells domains from those of another fit; empty without any."""
+        return list(self.domains_.tolist()) if hasattr(self, "domains_") else []
 
     def _still_fits(self, previous: Any) -> Any:
         """Return parameters to go on from, or None where classes or layers differ."""
         if previous is None:
             return None
-        classes, shape, layers, _, _ = previous
+        classes, shape, layers, domains, _, _ = previous
         same = (
             np.array_equal(classes, self.classes_)
             and shape == self.image_shape_
             and alike(layers, self.layers_)
+            and domains == self._labels_of_domains()
         )
         return previous if same else None
 
@@ -262,6 +291,11 @@ class TrainedConvolutions(CallbackSupportMixin, FittedConvolutions):
         ]
         self.coefs_ = [weights for weights, _ in public]
         self.intercepts_ = [bias for _, bias in public]
+        self._domain_coef = self._domain_intercept = None
+        if isinstance(layers[-1], DomainHeads):
+            self._domain_coef, self._domain_intercept = public[-1]
+            self.coefs_[-1] = self._domain_coef.mean(axis=0)
+            self.intercepts_[-1] = self._domain_intercept.mean(axis=0)
         self.loss_curve_ = trained.loss_curve
         self.loss_ = trained.loss_curve[-1] if trained.loss_curve else np.nan
         self.best_loss_ = min(trained.loss_curve, default=np.nan)

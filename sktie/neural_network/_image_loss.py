@@ -53,6 +53,8 @@ class ImageLoss:
         Draws dropped units and augmented images for batches; None where neither is.
     augment : callable or None, default=None
         Changes the images of batches.
+    domain : ndarray of shape (n_samples,) or None, default=None
+        Number of each row's domain.
     """
 
     images: Images
@@ -65,6 +67,7 @@ class ImageLoss:
     workers: Workers
     rng: np.random.Generator | None = None
     augment: Augment | None = None
+    domain: IntArray | None = None
     _free: list[tuple[Passes, FloatArray]] = field(
         default_factory=list, init=False, repr=False
     )
@@ -76,6 +79,7 @@ class ImageLoss:
             images=self.images.take(rows),
             y=self.y[rows],
             weight=self.weight[rows],
+            domain=None if self.domain is None else self.domain[rows],
         )
 
     def split(self, theta: FloatArray) -> list[FloatArray]:
@@ -135,6 +139,7 @@ class ImageLoss:
             self.images,
             self.tile,
             self.workers,
+            self.domain,
         )
 
     def accuracy(self, theta: FloatArray) -> float:
@@ -181,6 +186,7 @@ class ImageLoss:
         gradient[:] = 0
         value = 0.0
         for tile in tiles:
+            passes.scratch.domain = None if self.domain is None else self.domain[tile]
             one = passes.over(len(tile))
             self._read(tile, rng, one.X)
             one.forward()
@@ -241,6 +247,7 @@ def predict_raw(
     images: Images,
     tile: int,
     workers: Workers,
+    domain: IntArray | None = None,
 ) -> FloatArray:
     """Return the outputs of a network, (n_samples, *shape of its last layer)."""
     shape = network.layers[-1].out_shape
@@ -263,6 +270,7 @@ def predict_raw(
             place = slice(start, min(start + tile, rows.stop))
             one = passes.over(place.stop - start)
             images.read(place, one.X)
+            passes.scratch.domain = None if domain is None else domain[place]
             one.forward()
             out[place] = np.moveaxis(one.out, -1, 0)
         free.append(passes)

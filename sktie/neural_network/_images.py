@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from sklearn.utils import gen_batches
+from sklearn.utils import check_array, check_X_y, gen_batches
 from sklearn.utils.validation import validate_data
 
 from sktie._typing import Array, FloatArray
@@ -21,7 +21,13 @@ BLOCK_NUMBERS = 1 << 18
 
 
 def read_images(
-    estimator: Any, X: Any, image_shape: Any, signals: bool | None, **options: Any
+    estimator: Any,
+    X: Any,
+    image_shape: Any,
+    signals: bool | None,
+    *,
+    cut: bool = False,
+    **options: Any,
 ) -> tuple[Array, tuple[int, int, int], Any]:
     """Return the rows as numbers of any dtype, the shape of an image, and y if given.
 
@@ -35,6 +41,8 @@ def read_images(
         As the user gave it, or what `fit` saw.
     signals : bool or None
         Whether two numbers are length and channels, or height and width.
+    cut : bool, default=False
+        Whether X was cut from rows whose names and number of columns are checked.
     **options
         For ``validate_data``.
     """
@@ -45,9 +53,14 @@ def read_images(
         X = np.asarray(X)
         given = X.shape[1:]
         X = X.reshape(len(X), math.prod(given))
-    checked = validate_data(
-        estimator, X, dtype="numeric", ensure_all_finite=True, **options
-    )
+    if cut and "y" in options:
+        checked = check_X_y(X, options["y"], estimator=estimator)
+    elif cut:
+        checked = check_array(X, estimator=estimator)
+    else:
+        checked = validate_data(
+            estimator, X, dtype="numeric", ensure_all_finite=True, **options
+        )
     X, y = checked if isinstance(checked, tuple) else (checked, None)
     n_features = X.shape[1]
     if image_shape is None and given is None:

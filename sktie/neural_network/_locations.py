@@ -1,4 +1,4 @@
-"""The dials of a layer: locations from separate to shared, and a pair."""
+"""The dials of a layer: locations, or domains, from separate to shared, and a pair."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from sktie._typing import FloatArray
 @dataclass(frozen=True)
 class TiedArray:
     """Weights, or biases, of a layer: locations tied to their mean, all to an anchor.
+
+    What is said of locations holds for domains: those of a `DomainHeads` stand in a
+    column.
 
     In coordinates V of their own, ``W_l = anchor_l + q (m + s (V_l - m))`` with the
     mean m of the V of all locations, ``s = (1 + tie)^-1/2`` and

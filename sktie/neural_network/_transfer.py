@@ -13,7 +13,10 @@ from sktie._typing import FloatArray
 from sktie.neural_network._architecture import Plan, parameters_from
 from sktie.nn import Network
 
-REMEDY = "Use FrozenEstimator(fitted), with a fitted SharedConvClassifier, or None."
+REMEDY = (
+    "Use FrozenEstimator(fitted), with a fitted SharedConvClassifier, a column of X "
+    "that holds domains, or None."
+)
 
 
 def find_pair(pair: Any) -> Any:
@@ -43,9 +46,12 @@ def pair_parameters(
     pair: Any, estimator: Any, network: Network, loss: Loss | None
 ) -> list[FloatArray]:
     """Return the pair's parameters; without the output layer where loss is None."""
-    if not alike(pair.layers_, estimator.layers_):
+    # Of a pair with domains the mean head counts.
+    plan = [*pair.layers_[:-1], {"kind": "output"}]
+    if not alike(plan, estimator.layers_):
+        difference = _difference(plan, estimator.layers_)
         raise ValueError(
-            f"pair differs from this model: {_difference(pair, estimator)}. Give both "
+            f"pair differs from this model: {difference}. Give both "
             "the same filters, hidden_layer_sizes and other parameters of layers; "
             "pair.to_shared() has one kernel for all locations."
         )
@@ -73,9 +79,9 @@ def _kinds(plan: Plan) -> Plan:
     ]
 
 
-def _difference(pair: Any, estimator: Any) -> str:
+def _difference(plan: Plan, other: Plan) -> str:
     """Return what two plans differ in."""
-    plan, other = _kinds(pair.layers_), _kinds(estimator.layers_)
+    plan, other = _kinds(plan), _kinds(other)
     if len(plan) != len(other):
         return f"it has {len(plan)} layers, this has {len(other)}"
     for k, (theirs, own) in enumerate(zip(plan, other, strict=True)):

@@ -3,6 +3,7 @@
 from sktie.nn._activation import ACTIVATIONS, Backprop
 from sktie.nn._arena import Arena
 from sktie.nn._convolution import Axis, Convolution
+from sktie.nn._heads import DomainHeads
 from sktie.nn._layers import (
     ConnectedLayer,
     ConvolutionLayer,
@@ -35,6 +36,7 @@ __all__ = [
     "ConnectedLayer",
     "Convolution",
     "ConvolutionLayer",
+    "DomainHeads",
     "Dropout",
     "EarlyStopping",
     "Flatten",

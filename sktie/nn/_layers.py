@@ -19,7 +19,7 @@ from typing import TypeAlias, final
 
 import numpy as np
 
-from sktie._typing import FloatArray
+from sktie._typing import FloatArray, IntArray
 from sktie.nn._activation import ACTIVATIONS
 from sktie.nn._arena import Arena
 from sktie.nn._convolution import Convolution
@@ -43,11 +43,15 @@ class Scratch:
         with one draws from the one that is there when it is done.
     learning : bool
         Whether gradients will go back.
+    domain : ndarray of shape (n_images,) or None
+        Number of each image's domain; None where there are no domains. What is noted
+        down looks at those that are there when it is done.
     """
 
     arena: Arena = field(default_factory=Arena)
     rng: np.random.Generator | None = None
     learning: bool = True
+    domain: IntArray | None = None
 
     def draw(self, out: FloatArray) -> None:
         """Draw numbers evenly from 0 to 1."""
