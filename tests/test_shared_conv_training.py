@@ -144,12 +144,12 @@ def test_without_shuffling_the_batches_are_the_same_in_every_epoch():
     [
         (20, {}, 200),
         (40 * 128 + 1, {}, 36),
-        (320, {"batch_size": 2}, 10),
+        (320, {"batch_size": 2}, 15),
         (20, {"max_iter": 3}, 3),
         (20, {"learning_rate_init": 1e-9}, 200),
     ],
 )
-def test_auto_takes_about_1500_steps_in_10_to_200_epochs(n, settings, expected):
+def test_auto_takes_about_1500_steps_in_15_to_200_epochs(n, settings, expected):
     rows = np.random.default_rng(0).normal(size=(n, 1))
     settings = {"max_iter": "auto", "pool_size": 1, "dtype": "float32"} | settings
     model = network((), **settings).fit(rows, np.arange(n) % 2)
@@ -337,6 +337,35 @@ def test_dropout_is_of_the_inputs_of_hidden_layers_and_output():
     found = np.log(model.predict_proba(X))
     centred = expected - expected.mean(axis=1, keepdims=True)
     assert_allclose(found - found.mean(axis=1, keepdims=True), centred, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("settings", "share"),
+    [
+        ({}, 0.0),
+        ({"batch_size": 10}, 0.25),
+        ({"batch_size": N}, 0.0),
+        ({"batch_size": 10, "solver": "sgd", "learning_rate_init": 1e-3}, 0.25),
+        ({"solver": "lbfgs"}, 0.0),
+    ],
+)
+def test_units_are_dropped_by_default_where_steps_take_batches(settings, share):
+    model = quietly(network(dropout="auto", **settings), X, Y)
+    same = quietly(network(dropout=share, **settings), X, Y)
+    assert_same_model(model, same)
+    dropped = [part["share"] for part in model.layers_ if part["kind"] == "dropout"]
+    assert dropped == [share] * (share > 0)
+    assert model.to_shared().layers_ == model.layers_
+
+
+def test_more_rows_than_one_batch_are_a_reason_to_drop_units():
+    # batch_size="auto" takes all rows at once up to 256.
+    many, labels = (np.concatenate([part] * 5)[:257] for part in (X, Y))
+    many = many + np.arange(len(many))[:, None] * 1e-3  # None is like another.
+    for n_rows, n_dropouts in ((256, 0), (257, 1)):
+        model = network(dropout="auto").fit(many[:n_rows], labels[:n_rows])
+        kinds = [part["kind"] for part in model.layers_]
+        assert kinds.count("dropout") == n_dropouts
 
 
 def test_the_callable_gets_pixels_as_they_are():

@@ -38,10 +38,13 @@ TILE_BYTES = 1 << 22
 MOST_IMAGES = 256
 
 
-def plan_layers(parameters: dict[str, Any], n_domains: int | None = None) -> Plan:
+def plan_layers(
+    parameters: dict[str, Any], dropped: float, n_domains: int | None = None
+) -> Plan:
     """Return the plan of the layers from the parameters of an estimator.
 
-    With domains each has an output layer, which ``tie_pair`` ties to those of others.
+    A share of the inputs of hidden layers and output is dropped in training. With
+    domains each has an output layer, which ``tie_pair`` ties to those of others.
     """
     filters = _as_tuple("filters", parameters["filters"])
     columns = {
@@ -66,11 +69,9 @@ def plan_layers(parameters: dict[str, Any], n_domains: int | None = None) -> Pla
         for n_units in sizes
     ]
     flat.append({"kind": "output"} | _heads(parameters["tie_pair"], n_domains))
-    share = parameters["dropout"]
-    if share > 0:
-        flat = [
-            part for one in flat for part in ({"kind": "dropout", "share": share}, one)
-        ]
+    if dropped > 0:
+        silenced = {"kind": "dropout", "share": dropped}
+        flat = [part for one in flat for part in (silenced, one)]
     return maps + flat
 
 

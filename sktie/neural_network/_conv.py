@@ -130,11 +130,11 @@ class SharedConvClassifier(TrainedConvolutions):
     learning_rate : {"one-cycle", "constant"}, default="one-cycle"
         The size of the steps rises to ``learning_rate_init`` in the first quarter of
         the training and falls to almost nothing at its end, or is constant.
-    learning_rate_init : float, default=5e-3
+    learning_rate_init : float, default=1e-2
         The largest size.
     max_iter : "auto" or int, default="auto"
         Epochs, all of which a one-cycle training takes. "auto" takes about 1500 steps,
-        in 10 to 200 epochs. L-BFGS: most iterations, "auto" 200.
+        in 15 to 200 epochs. L-BFGS: most iterations, "auto" 200.
     tol : float, default=1e-4
         What an epoch must lower the loss by, or early stopping raise the score by, to
         count as an improvement. L-BFGS: largest entry of the gradient at the end.
@@ -148,8 +148,9 @@ class SharedConvClassifier(TrainedConvolutions):
         The part that is held back.
     shuffle : bool, default=True
         Whether to draw the batches anew in every epoch.
-    dropout : float, default=0.0
+    dropout : "auto" or float, default="auto"
         Share of the inputs of hidden layers and output that is silenced in training.
+        "auto" is 0.25 where steps take batches of the rows, and 0 where they take all.
         Not with L-BFGS.
     augment : dict, callable or None, default=None
         How to change images at random in training: ``{"shift": 2}`` moves them by up
@@ -303,7 +304,7 @@ class SharedConvClassifier(TrainedConvolutions):
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "shuffle": ["boolean"],
-        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "dropout": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="left")],
         "augment": [None, dict, callable],
         "class_weight": [None, dict, StrOptions({"balanced"})],
         "dtype": [StrOptions({"auto", "float32", "float64"})],
@@ -335,14 +336,14 @@ class SharedConvClassifier(TrainedConvolutions):
         alpha: float = 1e-4,
         batch_size: str | int = "auto",
         learning_rate: str = "one-cycle",
-        learning_rate_init: float = 5e-3,
+        learning_rate_init: float = 1e-2,
         max_iter: str | int = "auto",
         tol: float = 1e-4,
         n_iter_no_change: int = 10,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         shuffle: bool = True,
-        dropout: float = 0.0,
+        dropout: str | float = "auto",
         augment: Any = None,
         class_weight: Any = None,
         dtype: str = "auto",
@@ -432,7 +433,7 @@ class SharedConvClassifier(TrainedConvolutions):
             for name in ("_optimizer", "_rng"):  # Of partial_fit.
                 self.__dict__.pop(name, None)
             rows = self._read(X, y, sample_weight, sample_domain)
-            self.layers_ = self._plan()
+            self.layers_ = self._plan(self._share_to_drop(len(rows.X)))
             previous = self._still_fits(previous)
             rng = check_random_state(self.random_state)
             self._measure(rows.X, rows.weight, previous)
@@ -492,7 +493,7 @@ class SharedConvClassifier(TrainedConvolutions):
         with unchanged_on_error(self):
             previous = None if first else self._previous()
             rows = self._read_more(X, y, classes, sample_weight, sample_domain, first)
-            self.layers_ = self._plan()
+            self.layers_ = self._plan(self._share_to_drop(len(rows.X)))
             if not first and self._still_fits(previous) is None:
                 raise ValueError(
                     "The layers differ from those of the calls of partial_fit before. "

@@ -73,7 +73,7 @@ class FittedConvolutions(
         for name in ("_dtype", "_domain_coef", "_domain_intercept"):
             fitted[name] = vars(self)[name]
         shared.__dict__.update(fitted)
-        shared.layers_ = shared._plan()
+        shared.layers_ = shared._plan(self._dropped)
         shared.coefs_, shared.intercepts_ = [], []
         plan = [part for part in shared.layers_ if "filters" in part]
         biases = [part["bias"] for part in plan] + ["location"] * len(self.coefs_)
@@ -247,11 +247,17 @@ class FittedConvolutions(
         self.n_stored_parameters_ = sum(array.size for array in coefs + intercepts)
         self._n_features_out = self.coefs_[-1].shape[0]
 
-    def _plan(self) -> Plan:
+    def _plan(self, dropped: float) -> Plan:
         """Return the layers that the parameters ask for."""
         domains = getattr(self, "domains_", None)
         n_domains = None if domains is None else len(domains)
-        return plan_layers(self.get_params(deep=False), n_domains)
+        return plan_layers(self.get_params(deep=False), dropped, n_domains)
+
+    @property
+    def _dropped(self) -> float:
+        """The share of the units that training dropped."""
+        shares = [part["share"] for part in self.layers_ if part["kind"] == "dropout"]
+        return float(max(shares, default=0.0))
 
     def _stored(self) -> tuple[list[FloatArray], list[FloatArray]]:
         """Return weights and biases, those of all domains in place of their mean."""

@@ -42,8 +42,10 @@ from sktie.nn import DomainHeads, Network, Trained, one_cycle
 #: Rows up to which ``batch_size="auto"`` takes all of them, and its batches beyond.
 FULL_BATCH_ROWS = 256
 BATCH_ROWS = 128
+#: What ``dropout="auto"`` drops where there are batches.
+DROPOUT = 0.25
 #: Steps that ``max_iter="auto"`` aims at, and the least and most epochs it takes.
-STEPS, FEWEST_EPOCHS, MOST_EPOCHS = 1500, 10, 200
+STEPS, FEWEST_EPOCHS, MOST_EPOCHS = 1500, 15, 200
 
 
 class TrainedConvolutions(CallbackSupportMixin, FittedConvolutions):
@@ -83,7 +85,7 @@ class TrainedConvolutions(CallbackSupportMixin, FittedConvolutions):
             self.layers_, self.image_shape_, loss.n_outputs, images.fill
         )
         augment = as_augment(self.augment, self.margin_)
-        noisy = augment is not None or self.dropout > 0
+        noisy = augment is not None or self._dropped > 0
         if noisy and self.solver == "lbfgs":
             raise ValueError(
                 f"solver='lbfgs' needs the same loss at every step, which dropout="
@@ -250,6 +252,12 @@ class TrainedConvolutions(CallbackSupportMixin, FittedConvolutions):
             return MOST_EPOCHS
         batches = -(-n_rows // self._batch(n_rows))
         return int(np.clip(STEPS // batches, FEWEST_EPOCHS, MOST_EPOCHS))
+
+    def _share_to_drop(self, n_rows: int) -> float:
+        if self.dropout != "auto":
+            return float(self.dropout)
+        by_batches = self.solver != "lbfgs" and n_rows > self._batch(n_rows)
+        return DROPOUT if by_batches else 0.0
 
     def _batch(self, n_rows: int) -> int:
         if self.batch_size != "auto":
