@@ -247,7 +247,7 @@ class Convolution:
             if not wanted:
                 return None
             if shared and self.rows.stride == self.columns.stride == 1:
-                flipped = self._flip(kernels, arena)
+                flipped = self.flip(kernels, arena)
                 return self.reverse.forward(gradient, flipped, arena)[0]
             taps = self.rows.kernel_size, self.columns.kernel_size, self.n_channels
             patches = arena.empty((n_rows, *taps, n_columns, n_images), X.dtype)
@@ -264,7 +264,7 @@ class Convolution:
         axes = self.rows.reverse, self.columns.reverse
         return Convolution(*axes, n_channels=self.n_filters, n_filters=self.n_channels)
 
-    def _flip(self, kernels: FloatArray, arena: Arena) -> FloatArray:
+    def flip(self, kernels: FloatArray, arena: Arena) -> FloatArray:
         """Return the kernels of `reverse`: turned around, filters for channels."""
         taps = self.rows.kernel_size, self.columns.kernel_size, self.n_channels
         turned = kernels.reshape(self.n_filters, *taps)[:, ::-1, ::-1]

@@ -23,6 +23,7 @@ from sktie._typing import FloatArray, IntArray
 from sktie.nn._activation import ACTIVATIONS
 from sktie.nn._arena import Arena
 from sktie.nn._convolution import Convolution
+from sktie.nn._halves import HalvedConvolution
 from sktie.nn._pooling import largest, max_pool
 from sktie.nn._winograd import Winograd, is_faster
 
@@ -154,8 +155,10 @@ class ConvolutionLayer(Layer):
     @cached_property
     def _halved(self) -> bool:
         """Whether even and odd columns are computed apart, and then compared."""
-        whole = self.shared and self.shared_bias and self.pool_size[1] == 2
-        return whole and is_faster(self.convolution)
+        own = self.convolution
+        alike = self.shared and self.shared_bias
+        one_by_one = own.rows.stride == own.columns.stride == 1
+        return alike and one_by_one and self.pool_size[1] == 2
 
     def _pool(
         self, X: FloatArray, kernels: FloatArray, bias: FloatArray, scratch: Scratch
@@ -185,8 +188,10 @@ class ConvolutionLayer(Layer):
     ) -> tuple[FloatArray, LayerBackprop]:
         """Do the same from even and odd columns."""
         arena, learning = scratch.arena, scratch.learning
-        fast = Winograd(self.convolution)
-        halves, to_kernels = fast.forward(X, kernels, arena, self.fill)
+        kind = Winograd if is_faster(self.convolution) else HalvedConvolution
+        halves, to_kernels = kind(self.convolution).forward(
+            X, kernels, arena, self.fill
+        )
         out, across = largest(halves, arena, learning)
         out, down = max_pool(out, (self.pool_size[0], 1), arena, learning)
 

@@ -8,8 +8,7 @@ Winograd's minimal filtering F(2, 3) makes them of four products, of sums::
     y0 = m0 + m1 + m2               y1 = m1 - m2 - m3
 
 with inputs d and taps g. Rows and channels are summed over inside the products, which
-are products of matrices. Even and odd columns are arrays of their own, as pooling by
-two wants them.
+are products of matrices.
 
 References
 ----------
@@ -18,21 +17,23 @@ A. Lavin, S. Gray, *Fast algorithms for convolutional neural networks*, CVPR 201
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeAlias
 
 import numpy as np
 
 from sktie._typing import FloatArray
 from sktie.nn._arena import Arena
-from sktie.nn._convolution import Axis, Convolution
+from sktie.nn._convolution import Convolution
+from sktie.nn._halves import (
+    Halves,
+    HalvesBackprop,
+    halves_of,
+    n_pairs,
+    padded_halves,
+    windows,
+)
 
-#: Even columns and odd columns.
-Halves: TypeAlias = Sequence[FloatArray]
-#: Like `KernelBackprop`, but from halves.
-HalvesBackprop: TypeAlias = Callable[[Halves, FloatArray, bool], "FloatArray | None"]
 #: From the three taps to the factors of the four products.
 TAPS = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
 #: Channels from which it is faster: with few, sums outweigh products.
@@ -40,24 +41,19 @@ FEWEST_CHANNELS = 8
 
 
 def is_faster(convolution: Convolution) -> bool:
-    """Whether a convolution with shared kernels can be done so, and better is."""
-    columns = convolution.columns
-    return (
-        convolution.rows.stride == columns.stride == 1
-        and columns.kernel_size == 3
-        and columns.n_out % 2 == 0
-        and convolution.n_channels >= FEWEST_CHANNELS
-    )
+    """Whether it takes less time than `HalvedConvolution`, and is possible."""
+    enough = convolution.n_channels >= FEWEST_CHANNELS
+    return enough and convolution.columns.kernel_size == 3
 
 
 @dataclass(frozen=True)
 class Winograd:
-    """Does what `Convolution` does with shared kernels and a stride of 1.
+    """Does what `HalvedConvolution` does.
 
     Attributes
     ----------
     convolution : Convolution
-        Its kernels have three columns.
+        What is computed. Its kernels have three columns.
     """
 
     convolution: Convolution
@@ -69,10 +65,10 @@ class Winograd:
         arena: Arena,
         fill: FloatArray | float = 0,
     ) -> tuple[Halves, HalvesBackprop]:
-        """Return even and odd columns (rows, filters, columns / 2, n_images)."""
+        """Return even and odd columns (rows, filters, pairs, n_images), and back."""
         own = self.convolution
         taps = self._taps(kernels)
-        sums = self._sums([X[:, :, 0::2], X[:, :, 1::2]], arena, fill)
+        sums = self._sums(halves_of(X), arena, fill)
         products = self._products(sums, taps.transpose(2, 0, 1, 3), arena)
         halves = products[0], products[1]
         self._combine(products, halves, arena)
@@ -86,20 +82,16 @@ class Winograd:
                 back = self._reverse
                 dual = back._sums(gradient, arena, 0)
                 turned = taps[:, ::-1, ::-1].transpose(2, 3, 1, 0)
-                parts = of_inputs[:, :, 0::2], of_inputs[:, :, 1::2]
-                back._combine(back._products(dual, turned, arena), parts, arena)
-            for half, found in zip(halves, gradient, strict=True):
-                if found is not half:
-                    arena.call(np.copyto, half, found)
+                found = back._products(dual, turned, arena)
+                back._combine(found, halves_of(of_inputs), arena)
+            for half, of_half in zip(halves, gradient, strict=True):
+                if of_half is not half:
+                    arena.call(np.copyto, half, of_half)
             self._to_products(products, arena)
             self._add_gradient(sums, products, self._taps(of_kernels), arena)
             return of_inputs
 
         return halves, backprop
-
-    @property
-    def _n_pairs(self) -> int:
-        return -(-self.convolution.columns.n_out // 2)
 
     @cached_property
     def _reverse(self) -> Winograd:
@@ -115,24 +107,9 @@ class Winograd:
         self, halves: Halves, arena: Arena, fill: FloatArray | float
     ) -> FloatArray:
         """Return sums of inputs (4, padded rows, channels, pairs, n_images)."""
-        own, n_pairs = self.convolution, self._n_pairs
-        n_rows, n_images, dtype = (
-            own.rows.n_padded,
-            halves[0].shape[-1],
-            halves[0].dtype,
-        )
-        shape = n_rows, own.n_channels, n_pairs + 1, n_images
-        even, odd = arena.empty(shape, dtype), arena.empty(shape, dtype)
-        for k, padded in enumerate((even, odd)):
-            # Column 2 m + k of what the kernels see is column 2 (m - shift) + half.
-            half, shift = (
-                (k - own.columns.before) % 2,
-                (own.columns.before + 1 - k) // 2,
-            )
-            place = Axis(halves[half].shape[2], 1, 1, shift, n_pairs + 1)
-            pad(halves[half], padded, own.rows.before, place, arena, fill)
-        sums = arena.empty((4, n_rows, own.n_channels, n_pairs, n_images), dtype)
+        even, odd = padded_halves(halves, self.convolution, arena, fill)
         d0, d1, d2, d3 = even[:, :, :-1], odd[:, :, :-1], even[:, :, 1:], odd[:, :, 1:]
+        sums = arena.empty((4, *d0.shape), d0.dtype)
         arena.call(np.subtract, d0, d2, out=sums[0])
         arena.call(np.add, d1, d2, out=sums[1])
         arena.call(np.subtract, d2, d1, out=sums[2])
@@ -150,30 +127,15 @@ class Winograd:
         factors = arena.empty((4, *taps.shape[1:]), taps.dtype)
         flat = factors.reshape(4, -1)
         arena.call(np.matmul, TAPS.astype(taps.dtype), ordered.reshape(3, -1), out=flat)
-        shape = 4, own.rows.n_out, own.n_filters, self._n_pairs, n_images
+        shape = 4, own.rows.n_out, own.n_filters, n_pairs(own), n_images
         products = arena.empty(shape, sums.dtype)
         arena.call(
             np.matmul,
             factors.reshape(4, 1, own.n_filters, -1),
-            self._windows(sums),
+            windows(sums, own.rows),
             out=products.reshape(*shape[:3], -1),
         )
         return products
-
-    def _windows(self, sums: FloatArray) -> FloatArray:
-        """Return what kernels see of them, (4, rows, taps, pairs * n_images)."""
-        rows = self.convolution.rows
-        _, _, n_channels, n_pairs, n_images = sums.shape
-        each, down, tap, _, step = sums.strides
-        windows: FloatArray = np.ndarray(
-            (4, rows.n_out, rows.kernel_size * n_channels, n_pairs * n_images),
-            sums.dtype,
-            sums,
-            0,
-            (each, down, tap, step),
-        )
-        windows.flags.writeable = False
-        return windows
 
     @staticmethod
     def _combine(products: FloatArray, out: Halves, arena: Arena) -> None:
@@ -201,7 +163,7 @@ class Winograd:
         matrices = products.reshape(*products.shape[:3], -1).swapaxes(-1, -2)
         n_taps = own.rows.kernel_size * own.n_channels
         rows = arena.empty((4, own.rows.n_out, n_taps, own.n_filters), sums.dtype)
-        arena.call(np.matmul, self._windows(sums), matrices, out=rows)
+        arena.call(np.matmul, windows(sums, own.rows), matrices, out=rows)
         factors = arena.empty((4, n_taps * own.n_filters), sums.dtype)
         total = factors.reshape(4, n_taps, own.n_filters)
         arena.call(np.add.reduce, rows, axis=1, out=total)
@@ -209,21 +171,3 @@ class Winograd:
         arena.call(np.matmul, TAPS.T.astype(sums.dtype), factors, out=found)
         shape = 3, own.rows.kernel_size, own.n_channels, own.n_filters
         arena.call(np.add, taps, found.reshape(shape).transpose(3, 1, 0, 2), out=taps)
-
-
-def pad(
-    X: FloatArray,
-    out: FloatArray,
-    top: int,
-    columns: Axis,
-    arena: Arena,
-    fill: FloatArray | float,
-) -> None:
-    """Put rows of X below the first so many rows of out, and fill what is around."""
-    inner = slice(top, min(top + len(X), len(out)))
-    ((to, source),) = columns.seen
-    arena.constant(out[:top], fill)
-    arena.constant(out[inner.stop :], fill)
-    arena.constant(out[inner, :, : to.start], fill)
-    arena.constant(out[inner, :, to.stop :], fill)
-    arena.call(np.copyto, out[inner, :, to], X[: inner.stop - top, :, source])

@@ -125,6 +125,7 @@ class Net:
             image_shape=shape,
             signals=self.flat,
             alpha=0,
+            dropout=0,
             batch_size=self.batch,
             learning_rate="constant",
             learning_rate_init=RATE,

@@ -117,7 +117,8 @@ def torch_net(side):
         layers += [nn.Conv2d(channels, n_filters, 3, padding="same")]
         layers += [nn.MaxPool2d(2), nn.ReLU()]
         channels, side = n_filters, side // 2
-    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * side**2, 10))
+    output = nn.Dropout(0.25), nn.Linear(channels * side**2, 10)
+    return nn.Sequential(*layers, nn.Flatten(), *output)
 
 
 def peer(X, y, epochs, batch, rate, seed, form):
@@ -151,6 +152,7 @@ def peer(X, y, epochs, batch, rate, seed, form):
             cycle.step()
 
     def predict(rows):
+        module.eval()
         with torch.inference_mode():
             parts = [module(part).argmax(1) for part in tensor(rows).split(256)]
         return torch.cat(parts).numpy()
