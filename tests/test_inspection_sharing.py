@@ -117,6 +117,35 @@ def test_a_pickle_holds_a_shared_parameter_once():
     assert abs(without["shared"] - without["local"]) < 500
 
 
+def test_sharing_makes_the_file_of_a_local_model_small():
+    local = fitted(filters=8, tie=3)
+    shared = local.to_shared()
+    saved = len(pickle.dumps(local)) - len(pickle.dumps(shared))
+    numbers = n_numbers(local) - n_numbers(shared)
+    assert numbers == 8 * (9 + 1) * (16 * 16 - 1)
+    assert abs(saved - numbers * local.coefs_[0].itemsize) < 500
+
+
+def test_skops_writes_a_shared_parameter_once_and_reads_it_back():
+    skops = pytest.importorskip("skops.io")
+    size = {}
+    for tie in (INF, 0):
+        model = fitted(filters=8, tie=tie)
+        file = skops.dumps(model)
+        # Of the types in it, nothing but the estimator itself has to be trusted.
+        names = skops.get_untrusted_types(data=file)
+        assert names == ["sktie.neural_network._conv.SharedConvClassifier"]
+        loaded = skops.loads(file, trusted=names)
+        assert_array_equal(loaded.predict_proba(X_16), model.predict_proba(X_16))
+        assert loaded.get_params() == model.get_params()
+        held = sharing_report(model).nbytes
+        size[tie] = len(file) - held
+        # What is around the arrays describes them, in words.
+        assert sharing_report(loaded).nbytes == held
+        assert 0 < size[tie] < 60_000
+    assert abs(size[INF] - size[0]) < 500
+
+
 def test_layers_are_numbered_and_named():
     model = fitted(filters=(1, 1, 1), tie=(INF, 0, 0.5), hidden_layer_sizes=3)
     names = [row.layer for row in sharing_report(model).networks["this network"]]
