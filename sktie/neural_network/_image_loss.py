@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import accumulate
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 
@@ -19,6 +19,8 @@ from sktie.neural_network._images import Images
 from sktie.neural_network._locations import TiedArray
 from sktie.nn import Network, Parameters, Passes, Scratch
 
+#: Rows by number, which can be sliced.
+Rows = TypeVar("Rows", Array, range)
 #: Takes pixels (n, height, width, channels) and a generator, returns pixels like them.
 Augment: TypeAlias = Callable[[Array, np.random.Generator], Array]
 
@@ -226,7 +228,7 @@ class ImageLoss:
         self.images.scaled(self.augment(pixels, rng), out)
 
 
-def even_tiles(rows: Array, most: int) -> list[Array]:
+def even_tiles(rows: Rows, most: int) -> list[Rows]:
     """Return rows in tiles of one size, an even number unless these get too small.
 
     Sizes are multiples of 16 where they can: rows of a matrix then begin where lines of
@@ -254,28 +256,19 @@ def predict_raw(
     out = np.empty((len(images), *shape), images.dtype)
     free: list[Passes] = []
 
-    def work(rows: slice) -> None:
-        passes = (
-            free.pop()
-            if free
-            else Passes(
-                network,
-                images.tile_shape,
-                parameters,
-                images.dtype,
-                Scratch(learning=False),
-            )
-        )
-        for start in range(rows.start, rows.stop, tile):
-            place = slice(start, min(start + tile, rows.stop))
-            one = passes.over(place.stop - start)
-            images.read(place, one.X)
-            passes.scratch.domain = None if domain is None else domain[place]
-            one.forward()
-            out[place] = np.moveaxis(one.out, -1, 0)
+    def work(rows: range) -> None:
+        passes = free.pop() if free else new_passes()
+        place = slice(rows.start, rows.stop)
+        one = passes.over(len(rows))
+        images.read(place, one.X)
+        passes.scratch.domain = None if domain is None else domain[place]
+        one.forward()
+        out[place] = np.moveaxis(one.out, -1, 0)
         free.append(passes)
 
-    size = 8 * tile
-    starts = range(0, len(images), size)
-    workers.map(work, [slice(k, min(k + size, len(images))) for k in starts])
+    def new_passes() -> Passes:
+        scratch = Scratch(learning=False)
+        return Passes(network, images.tile_shape, parameters, images.dtype, scratch)
+
+    workers.map(work, even_tiles(range(len(images)), tile))
     return out
