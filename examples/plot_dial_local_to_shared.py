@@ -72,7 +72,6 @@ NETWORK = {
     "kernel_size": 7,
     "pool_size": 1,
     "global_pool": "max",
-    "learning_rate_init": 0.01,
     "max_iter": 60,
     "n_jobs": 1,
 }

@@ -84,7 +84,7 @@ ARMS = {
     DENSE: dense,
     DENSE_MOVED: dense | moved,
 }
-TRAINING = {"learning_rate_init": 0.01, "max_iter": 60, "n_jobs": 1}
+TRAINING = {"dropout": 0, "max_iter": 60, "n_jobs": 1}
 
 
 def one_draw(seed):

@@ -347,6 +347,7 @@ def test_dropout_is_of_the_inputs_of_hidden_layers_and_output():
         ({"batch_size": N}, 0.0),
         ({"batch_size": 10, "solver": "sgd", "learning_rate_init": 1e-3}, 0.25),
         ({"solver": "lbfgs"}, 0.0),
+        ({"batch_size": 10, "global_pool": True}, 0.0),
     ],
 )
 def test_units_are_dropped_by_default_where_steps_take_batches(settings, share):

@@ -150,8 +150,8 @@ class SharedConvClassifier(TrainedConvolutions):
         Whether to draw the batches anew in every epoch.
     dropout : "auto" or float, default="auto"
         Share of the inputs of hidden layers and output that is silenced in training.
-        "auto" is 0.25 where steps take batches of the rows, and 0 where they take all.
-        Not with L-BFGS.
+        "auto" is 0.25; but 0 where steps take all rows, and after ``global_pool``,
+        which leaves few inputs. Not with L-BFGS.
     augment : dict, callable or None, default=None
         How to change images at random in training: ``{"shift": 2}`` moves them by up
         to 2 pixels; ``{"flip": "horizontal"}``, "vertical" or "both" mirrors half of

@@ -256,8 +256,9 @@ class TrainedConvolutions(CallbackSupportMixin, FittedConvolutions):
     def _share_to_drop(self, n_rows: int) -> float:
         if self.dropout != "auto":
             return float(self.dropout)
-        by_batches = self.solver != "lbfgs" and n_rows > self._batch(n_rows)
-        return DROPOUT if by_batches else 0.0
+        if self.global_pool or self.solver == "lbfgs" or n_rows <= self._batch(n_rows):
+            return 0.0
+        return DROPOUT
 
     def _batch(self, n_rows: int) -> int:
         if self.batch_size != "auto":
