@@ -12,13 +12,16 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from sklearn.utils import gen_batches
 
-from sktie._typing import Array, FloatArray, Matrix
+from sktie._typing import Array, FloatArray, IntArray, Matrix
 
 #: Numbers in X, or rows of a sparse X, up to which sorting whole rows is cheap beside
 #: fitting a model to them.
 CANONICAL_ENTRIES = 1 << 24
 CANONICAL_SPARSE_ROWS = 1 << 16
+#: Rows that are compared at a time.
+RANKED_ROWS = 256
 
 
 def drop_zero_weight(
@@ -41,30 +44,63 @@ def canonical_rows(
     Rows with different targets ``y`` count as different. Large data are returned as
     they are, and so are rows of which fewer than ``at_least`` are distinct.
     """
+    first, weight = canonical_order(X, weight, y, at_least=at_least)
+    if first is None:
+        return X, weight, y
+    return X[first], weight, None if y is None else y[first]
+
+
+def canonical_order(
+    X: Matrix, weight: FloatArray, y: Array | None = None, *, at_least: int = 0
+) -> tuple[IntArray | None, FloatArray]:
+    """Return where the `canonical_rows` are in X, and their weights.
+
+    None where rows are returned as they are. No copy of dense rows is made, unless
+    they hold -0 or are not in order in memory.
+    """
     sparse = sp.issparse(X)
     size, limit = X.size, CANONICAL_ENTRIES
     if sparse:
         size, limit = X.shape[0], CANONICAL_SPARSE_ROWS
     if size > limit:
-        return X, weight, y
-    keys = _sparse_keys(X) if sparse else _dense_keys(X)
-    _, place = np.unique(keys, return_inverse=True)
+        return None, weight
+    place = _ranks(_sparse_keys(X) if sparse else _dense_keys(X))
     if y is not None:
         place = place * (int(y.max()) + 2) + y + 1  # y may hold -1
     _, first, place = np.unique(place, return_index=True, return_inverse=True)
     if len(first) < at_least:
-        return X, weight, y
+        return None, weight
     # Added up in the order of size, so that the order of rows has no say in rounding.
     order = np.lexsort((weight, place))
     summed = np.bincount(place[order], weights=weight[order]).astype(weight.dtype)
-    return X[first], summed, None if y is None else y[first]
+    return first, summed
+
+
+def _ranks(keys: Array) -> IntArray:
+    """Return how many different keys come before each."""
+    order = np.argsort(keys, kind="stable")
+    new = np.zeros(len(keys), dtype=np.intp)
+    for block in gen_batches(len(keys) - 1, RANKED_ROWS) if len(keys) > 1 else ():
+        before = keys[order[block]]
+        after = keys[order[block.start + 1 : block.stop + 1]]
+        new[block.start + 1 : block.stop + 1] = before != after
+    ranks = np.empty_like(new)
+    ranks[order] = np.cumsum(new)
+    return ranks
 
 
 def _dense_keys(X: Array) -> Array:
-    """Return each row as one item of bytes; adding 0 makes -0 and 0 the same."""
-    values = np.ascontiguousarray(X + 0)
+    """Return each row as one item of bytes, -0 being 0."""
+    values = np.ascontiguousarray(X)
+    if values.dtype.kind == "f" and _has_negative_zero(values):
+        values = values + 0
     row = np.dtype((np.void, values.dtype.itemsize * X.shape[1]))
     return values.view(row).ravel()
+
+
+def _has_negative_zero(values: Array) -> bool:
+    blocks = (values[rows] for rows in gen_batches(len(values), RANKED_ROWS))
+    return any(bool(np.any(np.signbit(part) & (part == 0))) for part in blocks)
 
 
 def _sparse_keys(X: Matrix) -> Array:

@@ -1,5 +1,6 @@
 """sktie._rows: rows in an order of their own, equal ones merged."""
 
+import tracemalloc
 from collections import defaultdict
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sktie import _rows
-from sktie._rows import canonical_rows, drop_zero_weight
+from sktie._rows import canonical_order, canonical_rows, drop_zero_weight
 
 containers = pytest.mark.parametrize(
     "container", [np.asarray, sp.csr_matrix, sp.csr_array], ids=lambda c: c.__name__
@@ -218,3 +219,34 @@ def test_positive_weights_copy_nothing():
     assert rows is X
     assert mass is weight
     assert labels is None
+
+
+def test_no_copy_of_dense_rows_is_made_to_order_them():
+    X = np.random.default_rng(0).integers(2, size=(4000, 500)).astype(np.float32)
+    X[2000:] = X[:2000]
+    tracemalloc.start()
+    first, mass = canonical_order(X, np.ones(len(X)))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(first) == 2000
+    assert mass.tolist() == [2.0] * 2000
+    assert peak < X.nbytes / 4
+
+
+@given(
+    arrays(
+        np.int8,
+        st.tuples(st.integers(1, 300), st.integers(1, 2)),
+        elements=st.integers(0, 3),
+    ),
+    st.booleans(),
+)
+def test_the_order_is_that_of_the_canonical_rows(X, with_y):
+    y = X[:, 0] % 2 if with_y else None
+    first, mass = canonical_order(X, np.ones(len(X)), y)
+    rows, weight, targets = canonical_rows(X, np.ones(len(X)), y)
+    assert_array_equal(X[first], rows)
+    assert_array_equal(mass, weight)
+    assert_array_equal(None if y is None else y[first], targets)
+    distinct = X if y is None else np.column_stack([X, y])
+    assert len(first) == len(np.unique(distinct, axis=0))

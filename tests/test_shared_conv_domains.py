@@ -161,7 +161,7 @@ def test_the_objective_is_the_formula_and_its_gradient_exact(n_domains, n_classe
     y, domain = Y % n_classes, CODES % n_domains
     settings = {"activation": "tanh", "hidden_layer_sizes": 4, "max_iter": 1}
     model = quietly(network(tie_pair=tie, **settings), X, y, sample_domain=domain)
-    rows = Rows(X, WEIGHT, y, domain)
+    rows = Rows(X, np.arange(len(X)), WEIGHT, y, domain)
     problem = model._problem(rows, np.random.RandomState(0), Workers())
     size = sum(int(np.prod(array.shape)) for array in problem.arrays)
     theta = np.random.default_rng(1).normal(0, 0.4, size)
@@ -194,7 +194,7 @@ def test_rows_of_many_tiles_keep_their_domains(fitted):
     proba = fitted.predict_proba(X[many], sample_domain=np.unique(WORDS)[domain])
     assert_allclose(proba, softmax(raw, axis=1), atol=1e-12)
     model = quietly(network(max_iter=1, alpha=0.3), X, Y, sample_domain=CODES)
-    rows = Rows(X[many], np.ones(700), Y[many], domain)
+    rows = Rows(X, many, np.ones(700), Y[many], domain)
     problem = model._problem(rows, np.random.RandomState(0), Workers())
     size = sum(int(np.prod(array.shape)) for array in problem.arrays)
     theta = np.random.default_rng(1).normal(0, 0.4, size)

@@ -145,7 +145,8 @@ def naive_objective(model, X, y, weight=None, pair=None, strengths=()):
 def objective(model, X, y, weight):
     """Return the objective that `fit` hands to an optimiser."""
     quietly(model.set_params(max_iter=1), X, y, weight)
-    rows = Rows(X.reshape(len(X), -1), weight, np.searchsorted(model.classes_, y))
+    pixels, y_index = X.reshape(len(X), -1), np.searchsorted(model.classes_, y)
+    rows = Rows(pixels, np.arange(len(X)), weight, y_index)
     return model._problem(rows, np.random.RandomState(0), Workers())
 
 

@@ -433,10 +433,10 @@ class SharedConvClassifier(TrainedConvolutions):
             for name in ("_optimizer", "_rng"):  # Of partial_fit.
                 self.__dict__.pop(name, None)
             rows = self._read(X, y, sample_weight, sample_domain)
-            self.layers_ = self._plan(self._share_to_drop(len(rows.X)))
+            self.layers_ = self._plan(self._share_to_drop(len(rows.index)))
             previous = self._still_fits(previous)
             rng = check_random_state(self.random_state)
-            self._measure(rows.X, rows.weight, previous)
+            self._measure(rows, previous)
             with workers(self.n_jobs, N_LANES) as crew:
                 problem = self._problem(rows, rng, crew)
                 problem, held_back = self._held_back(
@@ -493,7 +493,7 @@ class SharedConvClassifier(TrainedConvolutions):
         with unchanged_on_error(self):
             previous = None if first else self._previous()
             rows = self._read_more(X, y, classes, sample_weight, sample_domain, first)
-            self.layers_ = self._plan(self._share_to_drop(len(rows.X)))
+            self.layers_ = self._plan(self._share_to_drop(len(rows.index)))
             if not first and self._still_fits(previous) is None:
                 raise ValueError(
                     "The layers differ from those of the calls of partial_fit before. "
@@ -502,7 +502,7 @@ class SharedConvClassifier(TrainedConvolutions):
             seed = getattr(self, "_rng", self.random_state)
             rng = self._rng = check_random_state(seed)
             if first:
-                self._measure(rows.X, rows.weight, None)
+                self._measure(rows, None)
                 self.loss_curve_ = []
             with workers(self.n_jobs, N_LANES) as crew:
                 problem = self._problem(rows, rng, crew)

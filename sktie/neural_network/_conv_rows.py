@@ -24,7 +24,7 @@ from sktie._labels import (
     class_weights,
     encode_sample,
 )
-from sktie._rows import canonical_rows, drop_zero_weight
+from sktie._rows import canonical_order, drop_zero_weight
 from sktie._typing import Array, FloatArray, IntArray
 from sktie.neural_network._images import read_images
 
@@ -35,8 +35,10 @@ class Rows:
 
     Attributes
     ----------
-    X : ndarray of shape (n_samples, n_pixels)
-        Pixels.
+    X : ndarray of shape (n_given, n_pixels)
+        Pixels of all rows that were given.
+    index : ndarray of shape (n_samples,)
+        Which of them, and in which order: no copy of the pixels is made.
     weight : ndarray of shape (n_samples,)
         Positive weights.
     y_index : ndarray of shape (n_samples,)
@@ -46,6 +48,7 @@ class Rows:
     """
 
     X: Array
+    index: IntArray
     weight: FloatArray
     y_index: IntArray
     domain: IntArray | None = None
@@ -152,7 +155,7 @@ class ReadingConvolutions(BaseEstimator):
             )
         weight = np.ones(len(X)) if sample.weight is None else sample.weight
         index = None if domains is None else domains.index
-        return self._in_order(Rows(X, weight, sample.y_index, index), merge=True)
+        return self._in_order(X, weight, sample.y_index, index, merge=True)
 
     def _know(self, domains: Domains | None) -> None:
         """Keep the labels of the domains, if there are any."""
@@ -160,18 +163,30 @@ class ReadingConvolutions(BaseEstimator):
         if domains is not None:
             self.domains_ = domains.labels
 
-    def _in_order(self, rows: Rows, merge: bool) -> Rows:
+    def _in_order(
+        self,
+        X: Array,
+        weight: FloatArray,
+        y_index: IntArray,
+        domain: IntArray | None,
+        *,
+        merge: bool,
+    ) -> Rows:
         """Return the rows that weigh something; merged and ordered, if asked to."""
-        n_classes, cell = len(self.classes_), rows.y_index
-        if rows.domain is not None:
-            cell = rows.domain * n_classes + cell
-        X, weight, cell = drop_zero_weight(rows.X, rows.weight, cell)
+        n_classes, cell = len(self.classes_), y_index
+        if domain is not None:
+            cell = domain * n_classes + cell
+        X, weight, cell = drop_zero_weight(X, weight, cell)
+        index = None
         if merge:
-            X, weight, cell = canonical_rows(X, weight, cell)
-        if rows.domain is None:
-            return Rows(X, weight, cell)
+            index, weight = canonical_order(X, weight, cell)
+        if index is None:
+            index = np.arange(len(X))
+        cell = cell[index]
+        if domain is None:
+            return Rows(X, index, weight, cell)
         domain, y_index = np.divmod(cell, n_classes)
-        return Rows(X, weight, y_index, domain)
+        return Rows(X, index, weight, y_index, domain)
 
     def _read_more(
         self,
@@ -210,7 +225,7 @@ class ReadingConvolutions(BaseEstimator):
         if factors is not None:
             weight = weight * factors[y_index]
         index = self._known_domain(domains, first)
-        return self._in_order(Rows(X, weight, y_index, index), merge=False)
+        return self._in_order(X, weight, y_index, index, merge=False)
 
     def _known_domain(self, domains: Domains | None, first: bool) -> IntArray | None:
         """Return the numbers of domains, all of which the first call must know."""

@@ -13,7 +13,7 @@ from sktie._compat import WRAPPER_FRAMES, CallbackSupportMixin
 from sktie._domains import is_column
 from sktie._loss import Loss, classification_loss
 from sktie._parallel import Workers
-from sktie._typing import Array, FloatArray
+from sktie._typing import FloatArray
 from sktie.neural_network._architecture import (
     build_network,
     draw_weights,
@@ -53,17 +53,18 @@ class TrainedConvolutions(CallbackSupportMixin, FittedConvolutions):
 
     loss_curve_: list[float]
 
-    def _measure(self, X: Array, weight: FloatArray, previous: Any) -> None:
+    def _measure(self, rows: Rows, previous: Any) -> None:
         """Learn the scale of the pixels, unless parameters to go on from have one."""
         self._dtype = self.dtype
         if self.dtype == "auto":
-            self._dtype = "float64" if X.dtype == np.float64 else "float32"
+            self._dtype = "float64" if rows.X.dtype == np.float64 else "float32"
         source: Any = None if previous is None else self
         if (pair := self._fitted_pair()) is not None:
             source = pair
             check_pair_shape(source, self.image_shape_)
         if source is None:
-            scale = measure_scale(X, self.image_shape_[2], weight)
+            n_channels = self.image_shape_[2]
+            scale = measure_scale(rows.X, rows.index, n_channels, rows.weight)
         else:
             scale = Scale(source.offset_, source.scale_, source.margin_)
         self.offset_, self.scale_ = scale.offset, scale.scale
@@ -79,7 +80,7 @@ class TrainedConvolutions(CallbackSupportMixin, FittedConvolutions):
         self, rows: Rows, rng: np.random.RandomState, crew: Workers
     ) -> ImageLoss:
         """Return the objective of rows with weights and classes."""
-        images = self._images(rows.X)
+        images = self._images(rows.X).take(rows.index)
         loss = classification_loss(len(self.classes_))
         network = build_network(
             self.layers_, self.image_shape_, loss.n_outputs, images.fill

@@ -224,8 +224,7 @@ class ImageLoss:
         if self.augment is None or rng is None:
             self.images.read(rows, out)
             return
-        pixels = self.images.pixels[rows].reshape(-1, *self.images.shape)
-        self.images.scaled(self.augment(pixels, rng), out)
+        self.images.scaled(self.augment(self.images.raw(rows), rng), out)
 
 
 def even_tiles(rows: Rows, most: int) -> list[Rows]:

@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.utils import check_array, check_X_y, gen_batches
 from sklearn.utils.validation import validate_data
 
-from sktie._typing import Array, FloatArray
+from sktie._typing import Array, FloatArray, IntArray
 from sktie._validation import is_frame
 
 #: Length in units of width from which two numbers are read as a signal's shape.
@@ -150,23 +150,25 @@ class Scale:
     margin: FloatArray
 
 
-def measure_scale(X: Array, n_channels: int, weight: FloatArray) -> Scale:
-    """Return the scale of rows with weights, without a copy of them all."""
+def measure_scale(
+    X: Array, index: IntArray, n_channels: int, weight: FloatArray
+) -> Scale:
+    """Return the scale of some rows with weights, without a copy of them all."""
     total = float(weight.sum(dtype=np.float64)) * (X.shape[1] // n_channels)
     low = np.full(n_channels, np.inf)
     high = -low
     sums = np.zeros(n_channels)
-    blocks = list(gen_batches(len(X), max(BLOCK_NUMBERS // X.shape[1], 1)))
+    blocks = list(gen_batches(len(index), max(BLOCK_NUMBERS // X.shape[1], 1)))
     for rows in blocks:
-        block = X[rows].reshape(-1, n_channels)
-        low = np.minimum(low, block.min(axis=0))
-        high = np.maximum(high, block.max(axis=0))
+        block = _wide(X[index[rows]], n_channels)
+        low = np.minimum(low, block.min(axis=(0, 1)))
+        high = np.maximum(high, block.max(axis=(0, 1)))
         mass = weight[rows].astype(np.float64)
-        sums += np.einsum("i,ijc->c", mass, _wide(X[rows], n_channels))
+        sums += np.einsum("i,ijc->c", mass, block)
     offset = sums / total
     squares = np.zeros(n_channels)
     for rows in blocks:
-        deviation = _wide(X[rows], n_channels) - offset
+        deviation = _wide(X[index[rows]], n_channels) - offset
         mass = weight[rows].astype(np.float64)
         squares += np.einsum("i,ijc,ijc->c", mass, deviation, deviation)
     scale = np.sqrt(squares / total)
@@ -186,7 +188,7 @@ class Images:
 
     Attributes
     ----------
-    pixels : ndarray of shape (n_samples, n_features)
+    pixels : ndarray of shape (n_rows, n_features)
         Numbers of any dtype, ordered by row, column, channel.
     shape : tuple of int
         Height, width and channels.
@@ -194,24 +196,32 @@ class Images:
         Their scale.
     dtype : dtype
         What is computed in.
+    index : ndarray of shape (n_samples,) or None, default=None
+        Which of the rows the images are, and in which order; None for all.
     """
 
     pixels: Array
     shape: tuple[int, int, int]
     scale: Scale
     dtype: Any
+    index: IntArray | None = None
 
     def __len__(self) -> int:
         """Return the number of images."""
-        return len(self.pixels)
+        return len(self.pixels if self.index is None else self.index)
 
     def take(self, rows: Array) -> Images:
-        """Return some of the images."""
-        return replace(self, pixels=self.pixels[rows])
+        """Return some of the images, without a copy of their pixels."""
+        return replace(self, index=rows if self.index is None else self.index[rows])
+
+    def raw(self, rows: Any) -> Array:
+        """Return pixels of some images (n_images, height, width, channels)."""
+        chosen = rows if self.index is None else self.index[rows]
+        return np.asarray(self.pixels[chosen]).reshape(-1, *self.shape)
 
     def read(self, rows: Any, out: FloatArray) -> None:
         """Put some images on their scale into (height, channels, width, n_images)."""
-        self.scaled(self.pixels[rows].reshape(-1, *self.shape), out)
+        self.scaled(self.raw(rows), out)
 
     def scaled(self, pixels: Array, out: FloatArray) -> None:
         """Put pixels (n_images, height, width, channels) there so."""

@@ -457,7 +457,8 @@ def step(case, facts, net, quick, null):
     problem, theta = training_problem(net.model(), X, y)
     # The rows in the order, and on the scale, of the objective.
     images, y = problem.images, problem.y.astype(np.int64)
-    X = (images.pixels.reshape(-1, net.shape[2]) - images.scale.offset).astype("f4")
+    X = images.raw(slice(None)).reshape(-1, net.shape[2])
+    X = (X - images.scale.offset).astype("f4")
     X = (X / images.scale.scale.astype("f4")).reshape(len(y), -1)
     parameters = problem.parameters(theta)
     parameters[-2:] = map(problem.loss.expand, parameters[-2:])
