@@ -9,8 +9,9 @@ Rules, fixed before anything is measured:
 2. *time to 99.0 %*: the default network, on both sides the same, two threads. A
    training is one cycle of Adam over E epochs. Each side has its own size of batches
    and of steps: those of `GRID` with the best accuracy on the last 10000 training
-   images after `CHOICE_EPOCHS` epochs on the others, the mean over two seeds. With
-   these, E = 1, 2, 3, ... epochs on all training images, three seeds each, until the
+   images after `CHOICE_EPOCHS` epochs on the others, the mean over three seeds. (A first
+   grid, of batches of 64 to 256 and rates of 2e-3 to 1e-2, had its best points at its
+   edge on both sides; it was moved there, and so measured again.) With these, E = 1, 2, 3, ... epochs on all training images, three seeds each, until the
    mean test accuracy is 99.0 % or more: that training's median seconds are the time.
 3. The seconds start with the rows in memory (float32) and end with the trained
    network: validation, scaling and layout are in, imports are not. PyTorch runs in the
@@ -40,8 +41,8 @@ from sktie import SharedConvClassifier
 QUESTION = "Test accuracy on MNIST, and the wall time to 99.0 % beside PyTorch."
 SEEDS, THREADS, TARGET = 3, 2, 0.99
 LONG = {"filters": (32, 64), "hidden_layer_sizes": 128, "dropout": 0.3, "max_iter": 30}
-GRID = {"batch": [64, 128, 256], "rate": [2e-3, 5e-3, 1e-2]}
-CHOICE_EPOCHS, CHOICE_SEEDS, MOST_EPOCHS = 2, 2, 12
+GRID = {"batch": [64, 128], "rate": [5e-3, 1e-2, 2e-2]}
+CHOICE_EPOCHS, CHOICE_SEEDS, MOST_EPOCHS = 2, 3, 12
 SIDES = ("sktie", "PyTorch")
 
 
