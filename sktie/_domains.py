@@ -247,8 +247,9 @@ def _place(column: str | int, names: list[Any] | None, n_columns: int) -> int:
         )
     if names is not None and isinstance(column, str):
         if column not in names:
+            shown = str(names) if n_columns <= 12 else f"{names[:5]} to {names[-5:]}"
             raise ValueError(
-                f"pair={column!r} is no column of X, which has the columns {names}. "
+                f"pair={column!r} is no column of X, which has the columns {shown}. "
                 "Name one of them, or a position (pair=-1 is the last)."
             )
         return names.index(column)
