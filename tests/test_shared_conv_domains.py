@@ -407,6 +407,6 @@ def test_threads_do_not_change_a_bit(solver):
 def test_a_name_that_is_none_is_told_beside_some_of_many():
     pd = pytest.importorskip("pandas")
     frame = pd.DataFrame(X, columns=[f"pixel{k}" for k in range(X.shape[1])])
-    with pytest.raises(ValueError, match="pixel4'] to .*'pixel63']") as told:
+    with pytest.raises(ValueError, match=r"pixel4'\] to .*'pixel63'\]") as told:
         network(pair="site").fit(frame, Y)
     assert "pixel5'" not in str(told.value)
