@@ -16,6 +16,8 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
+from sktie._parallel import workers
+from sktie.neural_network import _conv_fitted
 from sktie.neural_network._image_loss import ImageLoss
 from tests.networks import (
     WEIGHT,
@@ -390,3 +392,19 @@ def test_log_probabilities_of_zero_are_minus_infinity():
     found = model.predict_log_proba(X)
     assert np.isneginf(found).any()
     assert_array_equal(found.argmax(axis=1), model.predict(X))
+
+
+def test_rows_of_two_tiles_are_predicted_by_two_threads(monkeypatch):
+    model = network(n_jobs=2).fit(X, Y)
+    seen = []
+
+    def recorded(n_jobs, n_lanes):
+        seen.append(n_lanes)
+        return workers(n_jobs, n_lanes)
+
+    monkeypatch.setattr(_conv_fitted, "workers", recorded)
+    many = np.tile(X, (9, 1))  # 540 rows; a tile holds 256 at most
+    model.predict(many)
+    model.predict(X[:1])
+    assert seen[0] >= 2
+    assert seen[1] == 1

@@ -8,7 +8,6 @@ from typing import Any
 from sklearn.utils.validation import check_is_fitted
 
 from sktie.neural_network import SharedConvClassifier
-from sktie.neural_network._architecture import build_network
 from sktie.nn import Network
 
 #: How to install what `optional` imports.
@@ -27,10 +26,8 @@ def fitted_network(estimator: Any) -> Network:
             "its best_estimator_."
         )
     check_is_fitted(estimator)
-    n_outputs = estimator.coefs_[-1].shape[1]
     # What images are padded with changes nothing about who sees whom.
-    fill = estimator.margin_
-    return build_network(estimator.layers_, estimator.image_shape_, n_outputs, fill)
+    return estimator._layers(estimator.margin_)
 
 
 def layer_number(layer: Any, n_layers: int, what: str) -> int:

@@ -29,7 +29,7 @@ from sktie.neural_network._architecture import (
     tile_size,
 )
 from sktie.neural_network._conv_rows import ReadingConvolutions
-from sktie.neural_network._image_loss import predict_raw
+from sktie.neural_network._image_loss import even_tiles, predict_raw
 from sktie.neural_network._images import Images, Scale
 from sktie.nn import Network
 
@@ -212,10 +212,14 @@ class FittedConvolutions(
 
     def _network(self, images: Images) -> tuple[Network, list[Any]]:
         """Return the fitted network and its parameters."""
-        n_outputs = self.coefs_[-1].shape[1]
-        network = build_network(self.layers_, self.image_shape_, n_outputs, images.fill)
+        network = self._layers(images.fill)
         parameters = parameters_from(network, *self._stored())
         return network, by_layer(network, parameters)
+
+    def _layers(self, fill: FloatArray) -> Network:
+        """Return the fitted network, whose images are padded with ``fill``."""
+        n_outputs = self.coefs_[-1].shape[1]
+        return build_network(self.layers_, self.image_shape_, n_outputs, fill)
 
     def _raw(self, X: Any, sample_domain: Any) -> FloatArray:
         """Return the raw predictions, (n_samples, 1 or n_classes)."""
@@ -231,7 +235,7 @@ class FittedConvolutions(
         network, parameters = self._network(images)
         network = Network(network.layers[:n_layers])
         tile = tile_size(network, images.dtype.itemsize)
-        n_lanes = -(-len(X) // (8 * tile))
+        n_lanes = len(even_tiles(range(len(X)), tile))
         with workers(self.n_jobs, n_lanes) as crew:
             return predict_raw(
                 network, parameters[:n_layers], images, tile, crew, domain
