@@ -16,8 +16,8 @@ WEIGHT = np.random.default_rng(0).uniform(0.3, 3.0, size=N)
 
 
 def network(filters=3, **settings):
-    chosen = {"max_iter": 3, "random_state": 0, "n_jobs": 1, "stride": 2, "alpha": 0.1}
-    chosen |= {"dropout": 0.0}
+    chosen = {"max_iter": 3, "stride": 2, "alpha": 0.1, "dropout": 0.0}
+    chosen |= {"random_state": 0, "n_jobs": 1}
     return SharedConvClassifier(filters, **(chosen | settings))
 
 

@@ -11,12 +11,13 @@ from typing import TypeAlias, TypeVar
 
 import numpy as np
 
-from sktie._loss import Loss, most_probable
+from sktie._loss import Loss
 from sktie._parallel import Workers
 from sktie._typing import Array, FloatArray, IntArray
 from sktie.neural_network._architecture import WHOLE, by_layer
 from sktie.neural_network._images import Images
 from sktie.neural_network._locations import TiedArray
+from sktie.neural_network._trainer import share_right
 from sktie.nn import Network, Parameters, Passes, Scratch
 
 #: Rows by number, which can be sliced.
@@ -146,9 +147,7 @@ class ImageLoss:
 
     def accuracy(self, theta: FloatArray) -> float:
         """Return the weighted share of the rows that are classified right."""
-        raw = self.loss.expand(self.raw(theta).T).T
-        right = most_probable(raw) == self.loss.class_index(self.y)
-        return float(self.weight @ right) / self.total
+        return share_right(self, self.raw(theta))
 
     @cached_property
     def total(self) -> float:

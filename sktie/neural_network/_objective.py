@@ -9,9 +9,10 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from sklearn.model_selection import train_test_split
 
-from sktie._loss import Loss, most_probable
+from sktie._loss import Loss
 from sktie._tie import scaled_tie
 from sktie._typing import Array, FloatArray, Matrix
+from sktie.neural_network._trainer import share_right
 from sktie.nn import ACTIVATIONS, Backprop
 
 
@@ -153,9 +154,7 @@ class NetworkLoss:
         """Return the weighted share of the rows that are classified right."""
         first, second = self.parameters(theta)
         units, _ = self._units(self.X, first, None)
-        raw = self.loss.expand((units @ second[:, :-1].T + second[:, -1]).T).T
-        right = most_probable(raw) == self.loss.class_index(self.y)
-        return float(self.weight @ right) / self.total
+        return share_right(self, units @ second[:, :-1].T + second[:, -1])
 
     @cached_property
     def total(self) -> float:

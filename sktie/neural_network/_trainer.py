@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from sktie._loss import Loss, most_probable
 from sktie._typing import Array, FloatArray
 from sktie.nn import OPTIMIZERS, EarlyStopping, Trained, progress
 
@@ -25,6 +26,33 @@ class Trainable(Protocol):
 
     def accuracy(self, theta: FloatArray) -> float:
         """Return the share of the rows that are classified right."""
+
+
+class Weighted(Protocol):
+    """Rows with targets and weights."""
+
+    @property
+    def y(self) -> Array:
+        """Targets, as the loss encodes them."""
+
+    @property
+    def weight(self) -> FloatArray:
+        """Positive weights."""
+
+    @property
+    def total(self) -> float:
+        """Their sum."""
+
+    @property
+    def loss(self) -> Loss:
+        """The loss of raw predictions."""
+
+
+def share_right(problem: Weighted, raw: FloatArray) -> float:
+    """Return the weighted share of the rows that raw predictions classify right."""
+    scores = problem.loss.expand(raw.T).T
+    right = most_probable(scores) == problem.loss.class_index(problem.y)
+    return float(problem.weight @ right) / problem.total
 
 
 def train(

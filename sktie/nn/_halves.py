@@ -14,7 +14,7 @@ import numpy as np
 
 from sktie._typing import FloatArray
 from sktie.nn._arena import Arena
-from sktie.nn._convolution import Axis, Convolution
+from sktie.nn._convolution import Axis, Convolution, pad, windows
 
 #: Even columns and odd columns.
 Halves: TypeAlias = Sequence[FloatArray]
@@ -48,42 +48,8 @@ def padded_halves(
         # Column 2 m + k of what the kernels see is column 2 (m - shift) + half.
         half, shift = (k - columns.before) % 2, (columns.before + 1 - k) // 2
         X = halves[half]
-        ((to, source),) = Axis(X.shape[2], 1, 1, shift, n_columns).seen
-        inner = slice(rows.before, min(rows.before + rows.n_in, rows.n_padded))
-        arena.constant(out[: inner.start], fill)
-        arena.constant(out[inner.stop :], fill)
-        arena.constant(out[inner, :, : to.start], fill)
-        arena.constant(out[inner, :, to.stop :], fill)
-        seen = X[: inner.stop - inner.start, :, source]
-        arena.call(np.copyto, out[inner, :, to], seen)
-    return found
-
-
-def windows(spread: FloatArray, rows: Axis) -> FloatArray:
-    """Return what the kernels see, without a copy.
-
-    Parameters
-    ----------
-    spread : ndarray of shape (parts, padded rows, taps of a row, pairs, n_images)
-        What they see of every row.
-    rows : Axis
-        Along the rows.
-
-    Returns
-    -------
-    ndarray of shape (parts, rows, taps, pairs * n_images)
-        A matrix for every row of outputs.
-    """
-    n_parts, _, n_taps, pairs, n_images = spread.shape
-    each, down, tap, _, step = spread.strides
-    found: FloatArray = np.ndarray(
-        (n_parts, rows.n_out, rows.kernel_size * n_taps, pairs * n_images),
-        spread.dtype,
-        spread,
-        0,
-        (each, down, tap, step),
-    )
-    found.flags.writeable = False
+        (seen,) = Axis(X.shape[2], 1, 1, shift, n_columns).seen
+        pad(X, out, rows, seen, arena, fill)
     return found
 
 

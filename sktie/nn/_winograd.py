@@ -24,14 +24,13 @@ import numpy as np
 
 from sktie._typing import FloatArray
 from sktie.nn._arena import Arena
-from sktie.nn._convolution import Convolution
+from sktie.nn._convolution import Convolution, windows
 from sktie.nn._halves import (
     Halves,
     HalvesBackprop,
     halves_of,
     n_pairs,
     padded_halves,
-    windows,
 )
 
 #: From the three taps to the factors of the four products.
