@@ -11,6 +11,7 @@ from sktie._tie import tying_penalty
 from sktie.linear_model import TiedLogisticRegression
 
 if TYPE_CHECKING:
+    from sktie.model_selection import TiedLogisticRegressionCV
     from sktie.neural_network import SharedConvClassifier, TiedMLPClassifier
     from sktie.priors import AutoencoderPrior, KMeansPrior
 
@@ -21,6 +22,7 @@ __all__ = [
     "KMeansPrior",
     "SharedConvClassifier",
     "TiedLogisticRegression",
+    "TiedLogisticRegressionCV",
     "TiedMLPClassifier",
     "__version__",
     "tying_penalty",
@@ -31,6 +33,7 @@ _LATER = {
     "AutoencoderPrior": "sktie.priors",
     "KMeansPrior": "sktie.priors",
     "SharedConvClassifier": "sktie.neural_network",
+    "TiedLogisticRegressionCV": "sktie.model_selection",
     "TiedMLPClassifier": "sktie.neural_network",
 }
 

@@ -139,13 +139,14 @@ class Design:
             n_pieces = max(1, min((b - a) * row_work // PIECE_WORK, MAX_LANES))
             cuts = np.linspace(a, b, n_pieces + 1).astype(int)
             for c, d in pairwise(cuts):
-                blocks = [
-                    Block(s, e, (Segment(domain, 0, e - s),))
-                    for s in range(c, d, step)
-                    for e in [min(s + step, int(d))]
-                ]
-                pieces.append((domain, blocks))
+                pieces.append((domain, _blocks(domain, c, d, step)))
         return pieces
+
+    def blocks_of(self, domain: int, numbers: int) -> list[Block]:
+        """Return blocks of one domain's rows, for so many more numbers a row."""
+        width = self.dtype.itemsize * (self.n_coefs + numbers)
+        bounds = self.bounds[domain], self.bounds[domain + 1]
+        return _blocks(domain, *bounds, self.rows_per_block(width))
 
     def rows(self, block: Block) -> Matrix:
         """Return the rows of a block, all columns of X: a view where one is enough."""
@@ -192,6 +193,11 @@ class Design:
         if self.fit_intercept:
             out[:, -1] = 1.0
         return out
+
+    def row(self, place: int) -> FloatArray:
+        """Return one row, (n_coefs,): features, then one."""
+        block = self._block(place, place + 1)
+        return self.dense_rows(block)[0]
 
     def widen(self, coefs: FloatArray) -> tuple[FloatArray, FloatArray | None]:
         """Split (..., n_coefs) into slopes for all columns of X, and intercepts."""
@@ -273,6 +279,15 @@ class Design:
         return Design(
             self.X[places], bounds, skip=self.skip, fit_intercept=self.fit_intercept
         )
+
+
+def _blocks(domain: int, start: int, stop: int, step: int) -> list[Block]:
+    """Return blocks of consecutive rows of one domain."""
+    ends = [min(s + step, int(stop)) for s in range(start, stop, step)]
+    return [
+        Block(s, e, (Segment(domain, 0, e - s),))
+        for s, e in zip(range(start, stop, step), ends, strict=True)
+    ]
 
 
 def group_rows(index: IntArray, n_groups: int) -> tuple[IntArray | None, IntArray]:

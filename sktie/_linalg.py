@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.linalg import get_lapack_funcs
 
-from sktie._typing import Array, FloatArray
+from sktie._typing import Array, FloatArray, IntArray
 
 EPS = float(np.finfo(np.float64).eps)
 TINY = float(np.finfo(np.float64).tiny)
@@ -43,6 +43,26 @@ def lower_inverse(factor: FloatArray) -> FloatArray:
     (trtri,) = get_lapack_funcs(("trtri",), (factor,))
     inverse, _ = trtri(factor, lower=True)
     return np.asarray(inverse)
+
+
+def loose_and_firm(
+    hessians: FloatArray, scale: FloatArray, weight: FloatArray, share: FloatArray
+) -> tuple[IntArray, IntArray]:
+    """Return the coefficients whose tie is below the curvature, and the others.
+
+    Parameters
+    ----------
+    hessians : array of shape (n_members, n, n)
+        Curvature of each member.
+    scale, weight : array of shape (n,)
+        The coordinates of the tie: its strength is ``weight / scale^2``.
+    share : array of shape (n,)
+        Curvature to add to that of every member.
+    """
+    with np.errstate(divide="ignore"):
+        strength = weight / np.square(scale)
+    curvature = np.einsum("tjj->j", hessians) / len(hessians) + share
+    return np.flatnonzero(strength <= curvature), np.flatnonzero(strength > curvature)
 
 
 class BlockArrow:
@@ -105,11 +125,7 @@ class BlockArrow:
         self._shift = share * scale
         self._loose = self._firm = np.empty(0, np.intp)
         if free_hub:
-            with np.errstate(divide="ignore"):
-                strength = weight / np.square(scale)
-            curvature = np.einsum("tjj->j", hessians) / n_members + share
-            self._loose = np.flatnonzero(strength <= curvature)
-            self._firm = np.flatnonzero(strength > curvature)
+            self._loose, self._firm = loose_and_firm(hessians, scale, weight, share)
         parts = apply(self._factor, hessians)
         self._inverses = np.stack([inverse for inverse, _, _ in parts])
         self._edges = self._inverses

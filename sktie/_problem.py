@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -12,7 +12,8 @@ from sktie._design import Block, Design, sample_cells
 from sktie._linalg import BlockArrow
 from sktie._loss import Loss
 from sktie._parallel import Workers
-from sktie._tie import TiedCoordinates
+from sktie._posterior import Posterior
+from sktie._tie import Tie, TiedCoordinates
 from sktie._typing import Array, FloatArray
 
 
@@ -222,10 +223,42 @@ class TiedProblem:
         return 2.5 + self.curvature_work / (HESSIAN_RATE * one_pass)
 
     def curvature(self, theta: FloatArray) -> TiedCurvature:
-        return TiedCurvature(self, theta)
+        return TiedCurvature(self, self.hessians(self.members(theta)))
+
+    def members(self, theta: FloatArray) -> FloatArray:
+        """Return the members, (n_members, n_outputs, n_coefs)."""
+        return self.coordinates.members(*self.coordinates.split(theta))
+
+    def retied(self, strengths: FloatArray, decay: FloatArray) -> TiedProblem:
+        """Return the problem of the same rows with another tie and another decay."""
+        coordinates = self.coordinates
+        tie = Tie(coordinates.tie.structure, strengths)
+        coordinates = TiedCoordinates(tie, coordinates.shape)
+        return replace(self, coordinates=coordinates, decay=decay)
+
+    def posterior(self, hessians: FloatArray) -> Posterior:
+        """Return what Hessians of the losses of all members leave open."""
+        return Posterior(*self._system(hessians))
+
+    def _system(self, hessians: FloatArray) -> tuple[Any, ...]:
+        """Return what a Newton system consists of, besides a right-hand side."""
+        coordinates = self.coordinates
+        size = hessians.shape[-1]
+        n_outputs = coordinates.shape[1]
+        hessians = hessians.copy()
+        decay = np.tile(self.member_decay, n_outputs)
+        hessians[:, np.arange(size), np.arange(size)] += decay
+        return (
+            hessians,
+            coordinates.scale.ravel(),
+            coordinates.weight.ravel(),
+            coordinates.free_hub,
+            np.tile(self.mean_decay, n_outputs),
+            self.workers.map,
+        )
 
     def hessians(self, members: FloatArray) -> FloatArray:
-        """Return the Hessian of loss and decay of each member, (n_members, n, n)."""
+        """Return the Hessian of the losses of each member, (n_members, n, n)."""
         design, loss = self.design, self.loss
         slopes, intercepts = design.widen(members)
         n_outputs, n_coefs = self.coordinates.shape[1:]
@@ -247,10 +280,7 @@ class TiedProblem:
         ):
             out[domain] += part
         size = n_outputs * n_coefs
-        flat = out.reshape(design.n_domains, size, size)
-        decay = np.tile(self.member_decay, n_outputs)
-        flat[:, np.arange(size), np.arange(size)] += decay
-        return flat
+        return out.reshape(design.n_domains, size, size)
 
     def hessp(self, theta: FloatArray) -> HessianProduct:
         coordinates, design = self.coordinates, self.design
@@ -377,18 +407,19 @@ def factoring_work(n_rows: int, n_members: int, size: int, n_coefs: int) -> floa
 
 
 class TiedCurvature:
-    """The factored Hessian of a `TiedProblem`."""
+    """The factored Hessian of a `TiedProblem`.
 
-    def __init__(self, problem: TiedProblem, theta: FloatArray) -> None:
-        self._coordinates = coordinates = problem.coordinates
-        self._system = BlockArrow(
-            problem.hessians(coordinates.members(*coordinates.split(theta))),
-            coordinates.scale.ravel(),
-            coordinates.weight.ravel(),
-            coordinates.free_hub,
-            np.tile(problem.mean_decay, coordinates.shape[1]),
-            problem.workers.map,
-        )
+    Parameters
+    ----------
+    problem : TiedProblem
+        Its tie and decay count.
+    hessians : array of shape (n_members, n, n)
+        Hessians of the losses of the members, at any point.
+    """
+
+    def __init__(self, problem: TiedProblem, hessians: FloatArray) -> None:
+        self._coordinates = problem.coordinates
+        self._system = BlockArrow(*problem._system(hessians))
 
     def solve(self, gradient: FloatArray) -> FloatArray:
         coordinates = self._coordinates

@@ -83,13 +83,19 @@ class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
             names = names if place is None else np.delete(names, place)
             self.coef_feature_names_ = names
 
-    def _strengths(self, n_features: int) -> FloatArray:
+    def _strengths(self, n_features: int, tie: float) -> FloatArray:
         """Return the strength of each coefficient's tie, the intercept's last."""
-        strengths = np.full(n_features + bool(self.fit_intercept), float(self.tie))
+        strengths = np.full(n_features + bool(self.fit_intercept), float(tie))
         own = not isinstance(self.tie_intercept, (bool, np.bool_))
         if self.fit_intercept and (own or not self.tie_intercept):
             strengths[-1] = float(self.tie_intercept)
         return strengths
+
+    def _decays(self, n_features: int, C: float) -> FloatArray:
+        """Return the decay of each coefficient; the intercept has none."""
+        decay = np.full(n_features + bool(self.fit_intercept), 1.0 / C)
+        decay[n_features:] = 0.0
+        return decay
 
     def _join(self, coef: FloatArray, intercept: FloatArray) -> FloatArray:
         if not self.fit_intercept:
@@ -110,8 +116,8 @@ class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
             members = self._join(self.domain_coef_, self.domain_intercept_)
         return self.classes_, domains, members
 
-    def _dial(self) -> str:
-        return f"tie={self.tie} with tie_intercept={self.tie_intercept}"
+    def _dial(self, tie: float) -> str:
+        return f"tie={tie} with tie_intercept={self.tie_intercept}"
 
     def _solve(
         self, problem: TiedProblem, previous: Any, callback: IterationHook | None

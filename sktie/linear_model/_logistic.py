@@ -17,6 +17,7 @@ from sktie._compat import (
     with_callbacks,
 )
 from sktie._design import Design, group_rows
+from sktie._domains import Domains
 from sktie._labels import (
     Sample,
     append_unlabeled,
@@ -45,6 +46,12 @@ class _Rows:
     weight: FloatArray | None
     design: Design
     everything: Sample
+
+    @property
+    def domain(self) -> IntArray:
+        """Number of each row's domain, in the design's order."""
+        bounds = self.design.bounds
+        return np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))
 
 
 class TiedLogisticRegression(TiedLinearClassifier):
@@ -304,6 +311,7 @@ class TiedLogisticRegression(TiedLinearClassifier):
         with unchanged_on_error(self):
             previous = self._coefficients() if self.warm_start else None
             rows = self._read(X, y, sample_weight, sample_domain, X_unlabeled)
+            self._check_classes(rows, self.tie)
             with (
                 workers(self.n_jobs, rows.design.n_lanes) as crew,
                 fit_callbacks(self, X, y, self.max_iter) as callback,
@@ -333,9 +341,6 @@ class TiedLogisticRegression(TiedLinearClassifier):
         for name in ("domains_", "_domain_coef", "_domain_intercept", "prior_"):
             self.__dict__.pop(name, None)
         if domains is not None:
-            alone = None if self._strengths(1).all() else self._dial()
-            remedy = "a positive tie and a positive tie_intercept"
-            check_domain_classes(domains, y_index, self.classes_, weight, alone, remedy)
             self.domains_ = domains.labels
             order, bounds = group_rows(domains.index, len(self.domains_))
         if order is not None:
@@ -346,13 +351,21 @@ class TiedLogisticRegression(TiedLinearClassifier):
         )
         return _Rows(X, y_index, weight, design, everything)
 
+    def _check_classes(self, rows: _Rows, tie: float) -> None:
+        """Check that a tie leaves no domain alone with classes it has not."""
+        if not hasattr(self, "domains_"):
+            return
+        alone = None if self._strengths(1, tie).all() else self._dial(tie)
+        remedy = "a positive tie and a positive tie_intercept"
+        domains = Domains(self.domains_, rows.domain, "domains_")
+        check_domain_classes(
+            domains, rows.y_index, self.classes_, rows.weight, alone, remedy
+        )
+
     def _problem(self, rows: _Rows, crew: Workers) -> TiedProblem:
         """Return the objective as a problem for the solvers."""
         design = rows.design
         loss = classification_loss(len(self.classes_))
-        decay = np.full(design.n_coefs, 1.0 / self.C)
-        if self.fit_intercept:
-            decay[-1] = 0.0
         shape = (design.n_domains, loss.n_outputs, design.n_coefs)
         return TiedProblem(
             design=design,
@@ -360,7 +373,7 @@ class TiedLogisticRegression(TiedLinearClassifier):
             y=loss.encode(rows.y_index, rows.X.dtype),
             weight=rows.weight,
             coordinates=TiedCoordinates(self._tie(rows, loss), shape),
-            decay=decay,
+            decay=self._decays(design.n_features, self.C),
             shared_decay=self.decay == "shared" and hasattr(self, "domains_"),
             workers=crew,
         )
@@ -368,7 +381,7 @@ class TiedLogisticRegression(TiedLinearClassifier):
     def _tie(self, rows: _Rows, loss: Loss) -> Tie:
         """Return the tie that ``pair`` asks for."""
         n_coefs = rows.design.n_coefs
-        strengths = self._strengths(rows.design.n_features)
+        strengths = self._strengths(rows.design.n_features, self.tie)
         if hasattr(self, "domains_"):
             return Tie(ToMean(), strengths)
         if self.pair is None:

@@ -1,5 +1,6 @@
-"""Splitters for rows of which only some have labels."""
+"""Choosing the tie, and splitters for rows of which only some have labels."""
 
 from sktie.model_selection._split import LabeledSplit
+from sktie.model_selection._tied_cv import TiedLogisticRegressionCV
 
-__all__ = ["LabeledSplit"]
+__all__ = ["LabeledSplit", "TiedLogisticRegressionCV"]

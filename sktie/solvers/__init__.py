@@ -6,6 +6,6 @@ into a direction. The descent, its line search and its certificate are one for a
 
 from sktie.solvers._descent import SolverResult, Status, minimize
 from sktie.solvers._directions import LBFGS
-from sktie.solvers._solvers import SOLVERS, choose
+from sktie.solvers._solvers import SOLVERS, choose, newton_from
 
-__all__ = ["LBFGS", "SOLVERS", "SolverResult", "Status", "choose", "minimize"]
+__all__ = ["LBFGS", "SOLVERS", "SolverResult", "Status", "choose", "minimize", "newton_from"]

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.linalg.blas import daxpy
 
 from sktie._linalg import EPS, OVERFLOW, TINY
-from sktie._problem import HessianProduct, Problem
+from sktie._problem import Curvature, HessianProduct, Problem
 from sktie._typing import FloatArray
 
 #: A symmetric positive definite map: a model of the inverse Hessian.
@@ -96,15 +96,19 @@ class Newton:
         What to minimise.
     tol : float
         The gap to reach, for that estimate.
+    curvature : Curvature, optional
+        A factored Hessian to begin with, of a point or a problem nearby.
     """
 
     #: Steps that a fresh Hessian is expected to need.
     FRESH_STEPS = 2.0
 
-    def __init__(self, problem: Problem, tol: float) -> None:
+    def __init__(
+        self, problem: Problem, tol: float, curvature: Curvature | None = None
+    ) -> None:
         self._problem = problem
         self._tol = max(tol, EPS)
-        self._rule: QuasiNewton | None = None
+        self._rule = None if curvature is None else QuasiNewton(curvature.solve)
         self._decrements: list[float] = []
         self._fresh = False
 

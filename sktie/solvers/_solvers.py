@@ -6,6 +6,7 @@ from typing import Protocol
 
 from sktie._problem import (
     HESSIAN_RATE,
+    Curvature,
     Problem,
     factoring_work,
     sampling_stride,
@@ -67,6 +68,20 @@ def newton_cholesky(
         # The sample has misled: its minimum lies where the rows see no way out.
     certified = Certified(problem, Newton(problem, tol), tol)
     return minimize(problem, theta, certified, tol=tol, max_iter=max_iter, hook=hook)
+
+
+def newton_from(
+    problem: Problem,
+    theta: FloatArray,
+    curvature: Curvature,
+    *,
+    tol: float,
+    max_iter: int,
+    hook: IterationHook | None = None,
+) -> SolverResult:
+    """Newton's method from near the minimum, with a Hessian of a problem nearby."""
+    rule = Certified(problem, Newton(problem, tol, curvature), tol)
+    return minimize(problem, theta, rule, tol=tol, max_iter=max_iter, hook=hook)
 
 
 def lbfgs(

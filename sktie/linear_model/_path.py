@@ -1,0 +1,138 @@
+"""One model from separate to shared: fits that begin where the one before ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sktie._leave_one_out import MAX_LEVERAGE, leave_one_out, without_row
+from sktie._parallel import Workers
+from sktie._posterior import Posterior
+from sktie._problem import TiedCurvature, TiedProblem
+from sktie._typing import FloatArray
+from sktie.solvers import SOLVERS, SolverResult, newton_from
+
+
+@dataclass(frozen=True)
+class Stop:
+    """One setting of a path and the minimum there.
+
+    Attributes
+    ----------
+    tie, C : float
+        The setting.
+    problem : TiedProblem
+        The objective.
+    result : SolverResult
+        The minimum.
+    members : ndarray of shape (n_members, n_outputs, n_coefs)
+        The parameters.
+    """
+
+    tie: float
+    C: float
+    problem: TiedProblem
+    result: SolverResult
+    members: FloatArray
+
+
+class NoMinimum(ValueError):
+    """A setting at which there is nothing to find; says why."""
+
+
+class Path:
+    """Fits of one model to the same rows, for any strengths of tie and decay.
+
+    Parameters
+    ----------
+    model : TiedLogisticRegression
+        Has read the rows; ``tie`` and ``C`` of its own do not count.
+    rows : object
+        The rows it has read.
+    crew : Workers
+        Threads.
+    """
+
+    def __init__(self, model: Any, rows: Any, crew: Workers) -> None:
+        self.model = model
+        self.rows = rows
+        self._base: TiedProblem = model._problem(rows, crew)
+        self._solver = model._solver(self._base)
+        self._last: FloatArray | None = None
+        self._hessians: FloatArray | None = None
+
+    @property
+    def n_numbers(self) -> int:
+        """Numbers that the Hessians of all members hold."""
+        n_members, n_outputs, n_coefs = self._base.coordinates.shape
+        return n_members * (n_outputs * n_coefs) ** 2
+
+    def problem(self, tie: float, C: float) -> TiedProblem:
+        """Return the objective at a setting."""
+        n_features = self.rows.design.n_features
+        return self._base.retied(
+            self.model._strengths(n_features, tie), self.model._decays(n_features, C)
+        )
+
+    def fit(self, tie: float, C: float) -> Stop:
+        """Return the fit at a setting, from where the last one ended.
+
+        Raises
+        ------
+        NoMinimum
+            Where domains cannot be fitted alone, or the solver finds no minimum.
+        """
+        model = self.model
+        try:
+            model._check_classes(self.rows, tie)
+        except ValueError as error:
+            raise NoMinimum(str(error)) from None
+        problem = self.problem(tie, C)
+        options: dict[str, Any] = {"tol": float(model.tol), "max_iter": model.max_iter}
+        result = None
+        if self._last is not None:
+            theta = problem.coordinates.locate(self._last)
+            if self._hessians is None:
+                result = SOLVERS[self._solver](problem, theta, **options)
+            else:
+                near = TiedCurvature(problem, self._hessians)
+                result = newton_from(problem, theta, near, **options)
+        if result is None or not self._found(result):
+            result = model._solve(problem, None, None)
+        if not self._found(result):
+            raise NoMinimum(f"{result.status.value} (relative gap {result.gap:.1e})")
+        members = problem.members(result.theta)
+        self._last = members
+        return Stop(tie, C, problem, result, members)
+
+    def _found(self, result: SolverResult) -> bool:
+        return result.status.success or result.gap <= self.model.tol
+
+    def posterior(self, stop: Stop) -> Posterior:
+        """Return the Laplace approximation there; its Hessians serve the next fit."""
+        self._hessians = stop.problem.hessians(stop.members)
+        return stop.problem.posterior(self._hessians)
+
+    def without_each_row(self, stop: Stop) -> tuple[FloatArray, FloatArray]:
+        """Return leave-one-out predictions and leverages, in the design's order.
+
+        Rows of a leverage above ``MAX_LEVERAGE`` are left out by fits of their own.
+        """
+        covariances = self.posterior(stop).covariances
+        raw, leverage = leave_one_out(stop.problem, stop.members, covariances)
+        domain = self.rows.domain
+        for row in np.flatnonzero(leverage > MAX_LEVERAGE):
+            problem = without_row(stop.problem, int(row))
+            near = TiedCurvature(problem, self._hessians)
+            result = newton_from(
+                problem,
+                problem.coordinates.locate(stop.members),
+                near,
+                tol=float(self.model.tol),
+                max_iter=self.model.max_iter,
+            )
+            own = problem.members(result.theta)[domain[row]]
+            raw[row] = problem.design.row(int(row)) @ own.T
+        return raw, leverage

@@ -1,0 +1,170 @@
+"""Scores of rows held out: by row, by domain, by fold, for every setting of a grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.metrics import check_scoring
+
+from sktie._loss import log_probability, most_probable, probability
+from sktie._typing import Array, FloatArray, IntArray
+
+
+@dataclass(frozen=True)
+class Held:
+    """Rows that a fit has not seen.
+
+    Attributes
+    ----------
+    y : ndarray of shape (n,)
+        Class of each, as an index.
+    weight : ndarray of shape (n,)
+        Weights in the score.
+    domain : ndarray of shape (n,)
+        Number of each row's domain, 0 where there are none.
+    """
+
+    y: IntArray
+    weight: FloatArray
+    domain: IntArray
+
+    def take(self, places: IntArray) -> Held:
+        """Return some of the rows."""
+        return Held(self.y[places], self.weight[places], self.domain[places])
+
+
+class Predicted(ClassifierMixin, BaseEstimator):
+    """Stands for a fitted classifier before scorers: what it predicts is known."""
+
+    def __init__(self, classes: Array, raw: FloatArray) -> None:
+        self.classes_ = classes
+        self.raw = raw
+
+    def predict_proba(self, X: Any) -> FloatArray:
+        """Return the probabilities of the rows held out."""
+        return probability(self.raw)
+
+    def predict_log_proba(self, X: Any) -> FloatArray:
+        """Return their logarithms."""
+        return log_probability(self.raw)
+
+    def decision_function(self, X: Any) -> FloatArray:
+        """Return the raw predictions."""
+        return self.raw[:, 0] if self.raw.shape[1] == 1 else self.raw
+
+    def predict(self, X: Any) -> Array:
+        """Return the most probable classes."""
+        return np.asarray(self.classes_[most_probable(self.raw)])
+
+
+def _log_loss(raw: FloatArray, y: IntArray) -> FloatArray:
+    return np.asarray(log_probability(raw)[np.arange(len(y)), y])
+
+
+def _hits(raw: FloatArray, y: IntArray) -> FloatArray:
+    return np.asarray(most_probable(raw) == y, dtype=np.float64)
+
+
+#: Scores that are means over rows.
+ROWWISE = {"neg_log_loss": _log_loss, "accuracy": _hits}
+
+
+class Scores:
+    """Scores of every setting of a grid.
+
+    Parameters
+    ----------
+    scoring : str, callable or None
+        A scorer; None is "neg_log_loss".
+    classes : ndarray of shape (n_classes,)
+        Class labels.
+    shape : tuple of int
+        Numbers of settings along each axis of the grid.
+    n_domains : int
+        Number of domains.
+    """
+
+    def __init__(
+        self, scoring: Any, classes: Array, shape: tuple[int, int], n_domains: int
+    ) -> None:
+        self._rowwise = ROWWISE.get(scoring or "neg_log_loss")
+        self._scoring = scoring
+        self._classes = classes
+        self._folds: list[FloatArray] = []
+        self._errors = np.full(shape, np.nan)
+        self._shape = shape
+        self._sums = np.zeros((n_domains, *shape))
+        self._masses = np.zeros((n_domains, *shape))
+
+    @property
+    def by_row(self) -> bool:
+        """Whether the score is a mean over rows."""
+        return self._rowwise is not None
+
+    def new_fold(self) -> None:
+        """Begin a fold; settings without a score count as failed."""
+        self._folds.append(np.full(self._shape, -np.inf))
+
+    def add(self, place: tuple[int, int], raw: FloatArray, held: Held) -> None:
+        """Score what a setting predicts for the rows held out."""
+        if self._rowwise is None:
+            scorer = check_scoring(Predicted(self._classes, raw), self._scoring)
+            y = self._classes[held.y]
+            rows = np.arange(len(y))[:, np.newaxis]
+            self._folds[-1][place] = scorer(Predicted(self._classes, raw), rows, y)
+            return
+        scores = self._rowwise(raw, held.y)
+        mass = held.weight.sum()
+        mean = float(held.weight @ scores / mass)
+        spread = np.sqrt(np.square(held.weight) @ np.square(scores - mean))
+        self._folds[-1][place] = mean
+        self._errors[place] = spread / mass
+        size = len(self._sums)
+        weighted = held.weight * scores
+        self._sums[:, *place] += np.bincount(held.domain, weighted, minlength=size)
+        self._masses[:, *place] += np.bincount(held.domain, held.weight, minlength=size)
+
+    @property
+    def means(self) -> FloatArray:
+        """Mean over the folds."""
+        return np.asarray(np.mean(self._folds, axis=0))
+
+    @property
+    def standard_errors(self) -> FloatArray:
+        """Over the folds, or where there is one over its rows."""
+        if len(self._folds) == 1:
+            return self._errors
+        folds = np.where(np.isfinite(self._folds), self._folds, np.nan)
+        return np.asarray(np.std(folds, axis=0, ddof=1) / np.sqrt(len(folds)))
+
+    @property
+    def of_domains(self) -> FloatArray:
+        """Mean score of the rows of each domain."""
+        failed = np.isneginf(self.means)
+        with np.errstate(invalid="ignore"):
+            return np.where(failed, -np.inf, self._sums / self._masses)
+
+
+def choose(
+    means: FloatArray, errors: FloatArray, one_standard_error: bool
+) -> tuple[int, int]:
+    """Return the place of the best score: of equal ones the last tie, the first C.
+
+    Parameters
+    ----------
+    means, errors : ndarrays of shape (n_Cs, n_ties)
+        Scores and their standard errors; ties ascend.
+    one_standard_error : bool
+        Whether a stronger tie within one standard error of the best is preferred.
+    """
+    best = means.max()
+    ties = np.flatnonzero((means == best).any(axis=0))
+    tie = int(ties[-1])
+    C = int(np.flatnonzero(means[:, tie] == best)[0])
+    if one_standard_error:
+        near = np.flatnonzero(means[C] >= best - errors[C, tie])
+        tie = int(near[-1])
+    return C, tie
