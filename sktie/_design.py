@@ -197,7 +197,7 @@ class Design:
     def row(self, place: int) -> FloatArray:
         """Return one row, (n_coefs,): features, then one."""
         block = self._block(place, place + 1)
-        return self.dense_rows(block)[0]
+        return np.asarray(self.dense_rows(block)[0])
 
     def widen(self, coefs: FloatArray) -> tuple[FloatArray, FloatArray | None]:
         """Split (..., n_coefs) into slopes for all columns of X, and intercepts."""

@@ -176,9 +176,9 @@ def _left_over(
         raw = (rows.raw[place] + moved).reshape(-1, n_outputs)
         weight = problem._weight(block)
         _, gradient = loss.value_gradient(
-            np.tile(problem.y[place], (len(chosen), *[1] * (problem.y.ndim - 1))).reshape(
-                -1, *problem.y.shape[1:]
-            ),
+            np.tile(
+                problem.y[place], (len(chosen), *[1] * (problem.y.ndim - 1))
+            ).reshape(-1, *problem.y.shape[1:]),
             raw,
             None if weight is None else np.tile(weight, len(chosen)),
         )

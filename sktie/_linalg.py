@@ -123,7 +123,8 @@ class BlockArrow:
         share = mean_decay / n_members
         self._pull = weight - np.square(scale) * share
         self._shift = share * scale
-        self._loose = self._firm = np.empty(0, np.intp)
+        self._loose: IntArray = np.empty(0, np.intp)
+        self._firm: IntArray = self._loose
         if free_hub:
             self._loose, self._firm = loose_and_firm(hessians, scale, weight, share)
         parts = apply(self._factor, hessians)

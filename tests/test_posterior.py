@@ -33,7 +33,12 @@ def curvatures(n_members, seed=0, decay=0.2):
 def posterior(hessians, strength, free_hub, mean_decay):
     scale, weight = scaled_tie(strength)
     return Posterior(
-        hessians, scale, weight, free_hub, np.full(N, mean_decay), lambda f, x: map(f, x)
+        hessians,
+        scale,
+        weight,
+        free_hub,
+        np.full(N, mean_decay),
+        lambda f, x: map(f, x),
     )
 
 

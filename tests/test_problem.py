@@ -193,8 +193,8 @@ def test_hessians_are_the_naive_sums(setting):
     members = members_of(problem, theta)
     found = problem.hessians(members)
     n_outputs, n_coefs = problem.coordinates.shape[1:]
-    decay = 0 * problem.decay if setting.shared_decay else problem.decay
-    expected = np.tile(np.diag(np.tile(decay, n_outputs)), (setting.n_domains, 1, 1))
+    size = n_outputs * n_coefs
+    expected = np.zeros((setting.n_domains, size, size))
     for x, t, s in zip(data.table, data.domain, data.weight, strict=True):
         raw = (members[t] @ x)[np.newaxis]
         curvature = problem.loss.curvature(raw, None)
@@ -208,7 +208,7 @@ def test_hessians_are_the_naive_sums(setting):
             ]
         )
         expected[t] += s * np.kron(block, np.outer(x, x))
-    assert found.shape == (setting.n_domains, *[n_outputs * n_coefs] * 2)
+    assert found.shape == expected.shape
     assert_allclose(found, expected, rtol=1e-10, atol=1e-11)
 
 
@@ -221,7 +221,8 @@ def test_hessians_give_the_same_products_as_hessp(setting):
     moved = coordinates.members(hub, deviations)
     hessians = problem.hessians(members_of(problem, theta))
     image = np.einsum("tij,tj->ti", hessians, moved.reshape(len(moved), -1))
-    expected = coordinates.pull_back(image.reshape(moved.shape))
+    image = image.reshape(moved.shape) + problem.member_decay * moved
+    expected = coordinates.pull_back(image)
     expected += coordinates.tie_gradient(deviations)
     expected += coordinates.join(problem.mean_decay * hub, np.zeros_like(deviations))
     assert_allclose(problem.hessp(theta)(direction), expected, rtol=1e-9, atol=1e-9)
@@ -242,7 +243,7 @@ def test_diagonal_is_that_of_free_coordinates(setting):
     found = problem.diagonal(theta)
     coordinates = problem.coordinates
     own = np.einsum("tjj->tj", problem.hessians(members_of(problem, theta)))
-    own = own.reshape(coordinates.shape)
+    own = own.reshape(coordinates.shape) + problem.member_decay
     hub = own.sum(axis=0) + problem.mean_decay
     expected = coordinates.join(hub, coordinates.scale**2 * own + coordinates.weight)
     assert_allclose(found, expected, rtol=1e-10)
@@ -423,3 +424,42 @@ def test_coarse_curvature_is_near_the_exact_one(setting, many_rows):
         ratios = np.linalg.eigvals(np.linalg.solve(one, other)).real
         assert ratios.min() > 0.5
         assert ratios.max() < 2
+
+
+# Other strengths, the same rows
+
+
+@settings
+def test_retied_is_the_problem_built_anew(setting):
+    n_coefs = 3 + setting.fit_intercept
+    strengths = np.append(np.linspace(0, 3, n_coefs - 1), INF)
+    anew, _ = build(replace(setting, strength=strengths))
+    anew = replace(anew, decay=2 * anew.decay)
+    problem, _ = build(setting)
+    retied = problem.retied(strengths, 2 * problem.decay)
+    (theta,) = vectors(anew, 1)
+    for found, expected in zip(
+        retied.value_gradient(theta), anew.value_gradient(theta), strict=True
+    ):
+        assert_array_equal(found, expected)
+
+
+@settings
+def test_posterior_is_the_inverse_of_hessp(setting):
+    # Along steps that the members can make, the inverse Hessian undoes the Hessian.
+    problem, _ = build(setting)
+    theta, direction = vectors(problem, 2)
+    coordinates = problem.coordinates
+    moved = coordinates.members(*coordinates.split_direction(direction))
+    found = problem.posterior(problem.hessians(problem.members(theta)))
+    image = np.einsum("tij,tj->ti", found.hessians, moved.reshape(len(moved), -1))
+    image = image.reshape(moved.shape)
+    finite = np.where(np.isinf(coordinates.tie.strength), 0, coordinates.tie.strength)
+    if coordinates.free_hub:
+        image += 2 * finite * (moved - moved.mean(axis=0))
+        image += problem.mean_decay * moved.mean(axis=0) / len(moved)
+    else:
+        image += finite * moved
+    again = found.apply(image.reshape(len(moved), -1)).reshape(moved.shape)
+    # A tie of 1e12 leaves the image few digits of what the data say.
+    assert_allclose(again, moved, rtol=1e-5, atol=1e-5)

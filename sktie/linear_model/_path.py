@@ -112,20 +112,24 @@ class Path:
 
     def posterior(self, stop: Stop) -> Posterior:
         """Return the Laplace approximation there; its Hessians serve the next fit."""
+        return stop.problem.posterior(self._curve(stop))
+
+    def _curve(self, stop: Stop) -> FloatArray:
         self._hessians = stop.problem.hessians(stop.members)
-        return stop.problem.posterior(self._hessians)
+        return self._hessians
 
     def without_each_row(self, stop: Stop) -> tuple[FloatArray, FloatArray]:
         """Return leave-one-out predictions and leverages, in the design's order.
 
         Rows of a leverage above ``MAX_LEVERAGE`` are left out by fits of their own.
         """
-        covariances = self.posterior(stop).covariances
+        hessians = self._curve(stop)
+        covariances = stop.problem.posterior(hessians).covariances
         raw, leverage = leave_one_out(stop.problem, stop.members, covariances)
         domain = self.rows.domain
         for row in np.flatnonzero(leverage > MAX_LEVERAGE):
             problem = without_row(stop.problem, int(row))
-            near = TiedCurvature(problem, self._hessians)
+            near = TiedCurvature(problem, hessians)
             result = newton_from(
                 problem,
                 problem.coordinates.locate(stop.members),

@@ -108,14 +108,15 @@ class Scores:
         """Begin a fold; settings without a score count as failed."""
         self._folds.append(np.full(self._shape, -np.inf))
 
-    def add(self, place: tuple[int, int], raw: FloatArray, held: Held) -> None:
-        """Score what a setting predicts for the rows held out."""
+    def add(self, place: tuple[int, int], raw: FloatArray, held: Held) -> float:
+        """Return the score of what a setting predicts for the rows held out."""
         if self._rowwise is None:
             scorer = check_scoring(Predicted(self._classes, raw), self._scoring)
             y = self._classes[held.y]
             rows = np.arange(len(y))[:, np.newaxis]
-            self._folds[-1][place] = scorer(Predicted(self._classes, raw), rows, y)
-            return
+            score = float(scorer(Predicted(self._classes, raw), rows, y))
+            self._folds[-1][place] = score
+            return score
         scores = self._rowwise(raw, held.y)
         mass = held.weight.sum()
         mean = float(held.weight @ scores / mass)
@@ -126,6 +127,7 @@ class Scores:
         weighted = held.weight * scores
         self._sums[:, *place] += np.bincount(held.domain, weighted, minlength=size)
         self._masses[:, *place] += np.bincount(held.domain, held.weight, minlength=size)
+        return mean
 
     @property
     def means(self) -> FloatArray:

@@ -84,10 +84,12 @@ class TiedLogisticRegressionCV(TiedLinearClassifier):
         at the C of the best.
     refit : bool, default=True
         Whether to fit the model on all rows with what was chosen.
-    decay, tie_intercept, fit_intercept, class_weight, unlabeled, handle_unknown : object
+    decay, tie_intercept, fit_intercept, class_weight, unlabeled : object
         As in `TiedLogisticRegression`.
-    solver, tol, max_iter, verbose, n_jobs : object
-        As in `TiedLogisticRegression`. ``verbose`` prints a line for each setting.
+    handle_unknown, solver, tol, max_iter, n_jobs : object
+        As in `TiedLogisticRegression`.
+    verbose : int, default=0
+        Print the score of every setting if positive.
 
     Attributes
     ----------
@@ -155,7 +157,9 @@ class TiedLogisticRegressionCV(TiedLinearClassifier):
         "scoring": [None, str, callable],
         "one_standard_error": ["boolean"],
         "refit": ["boolean"],
-        **{name: TiedLogisticRegression._parameter_constraints[name] for name in PASSED},
+        **{
+            name: TiedLogisticRegression._parameter_constraints[name] for name in PASSED
+        },
         "verbose": ["verbose"],
     }
 
@@ -274,9 +278,9 @@ class TiedLogisticRegressionCV(TiedLinearClassifier):
         scores = Scores(self.scoring, self.classes_, shape, design.n_domains)
         labelled = np.flatnonzero(path.rows.everything.y_index[: data.n_rows] >= 0)
         places = labelled if design.order is None else labelled[design.order]
-        weight = np.ones(data.n_rows)
+        weight: FloatArray = np.ones(data.n_rows)
         if data.sample_weight is not None:
-            weight = np.asarray(data.sample_weight, dtype=np.float64)
+            weight[:] = data.sample_weight
         held = Held(path.rows.y_index, weight[places], path.rows.domain)
         self.failures_: dict[tuple[float, float], str] = {}
         self.cv_ = self._scheme(path)
@@ -287,12 +291,12 @@ class TiedLogisticRegressionCV(TiedLinearClassifier):
                 raw, leverage = path.without_each_row(stop)
                 self.n_refitted_ += int((leverage > MAX_LEVERAGE).sum())
                 public = stop.problem.loss.expand(raw.T).T
-                scores.add(place, public, held)
+                self._tell(stop, scores.add(place, public, held), callback)
             return scores
         held = held.take(np.argsort(places))
         for train, test in self._splits(data.n_rows, labelled, held):
             scores.new_fold()
-            self._score_fold(scores, data, train, test, held, labelled)
+            self._score_fold(scores, data, train, test, held, labelled, callback)
         return scores
 
     def _score_fold(
@@ -303,6 +307,7 @@ class TiedLogisticRegressionCV(TiedLinearClassifier):
         test: IntArray,
         held: Held,
         labelled: IntArray,
+        callback: IterationHook | None,
     ) -> None:
         """Fit every setting to some of the rows, and score it on others."""
         model = self._model("shared")
@@ -320,7 +325,8 @@ class TiedLogisticRegressionCV(TiedLinearClassifier):
             path = Path(model, rows, crew)
             for place, stop in self._walk(path):
                 model._store(stop.problem, stop.result)
-                scores.add(place, model._raw(rest.X, rest.sample_domain), held)
+                raw = model._raw(rest.X, rest.sample_domain)
+                self._tell(stop, scores.add(place, raw, held), callback)
 
     def _walk(self, path: Path) -> Iterator[tuple[tuple[int, int], Stop]]:
         """Yield the fits of all settings: up with the ties, and down again."""
@@ -335,15 +341,18 @@ class TiedLogisticRegressionCV(TiedLinearClassifier):
                     continue
                 yield (i, j), stop
 
+    def _tell(self, stop: Stop, score: float, callback: IterationHook | None) -> None:
+        if self.verbose:
+            print(f"C {stop.C:8.3g}  tie {stop.tie:8.3g}  score {score:.6g}")  # noqa: T201
+        if callback is not None:
+            callback(stop.result.n_iter, stop.result.value, stop.result.gap)
+
     def _scheme(self, path: Path) -> Any:
         """Return what holds rows out: folds where leaving one out cannot."""
-        design = path.rows.design
-        size = path.n_numbers
         if not isinstance(self.cv, str):
             return self.cv
-        if find_prior(self.pair) is not None or size > MOST_NUMBERS:
-            return FOLDS
-        return self.cv
+        knows = find_prior(self.pair) is not None
+        return FOLDS if knows or path.n_numbers > MOST_NUMBERS else self.cv
 
     def _splits(self, n_rows: int, labelled: IntArray, held: Held) -> Iterator[Any]:
         """Yield training and test positions among all rows; the unlabelled train."""
@@ -397,11 +406,16 @@ class _Data(NamedTuple):
 
     def take(self, rows: IntArray) -> _Data:
         """Return some of the rows."""
-        parts = [
-            None if part is None else _safe_indexing(part, rows)
-            for part in (self.X, self.y, self.sample_weight, self.sample_domain)
-        ]
-        return _Data(*parts, self.X_unlabeled)
+
+        def cut(part: Any) -> Any:
+            return None if part is None else _safe_indexing(part, rows)
+
+        return self._replace(
+            X=cut(self.X),
+            y=cut(self.y),
+            sample_weight=cut(self.sample_weight),
+            sample_domain=cut(self.sample_domain),
+        )
 
 
 def _fitted_names(estimator: Any) -> list[str]:

@@ -8,4 +8,12 @@ from sktie.solvers._descent import SolverResult, Status, minimize
 from sktie.solvers._directions import LBFGS
 from sktie.solvers._solvers import SOLVERS, choose, newton_from
 
-__all__ = ["LBFGS", "SOLVERS", "SolverResult", "Status", "choose", "minimize", "newton_from"]
+__all__ = [
+    "LBFGS",
+    "SOLVERS",
+    "SolverResult",
+    "Status",
+    "choose",
+    "minimize",
+    "newton_from",
+]
