@@ -9,22 +9,24 @@ import numpy as np
 from sktie._design import Block
 from sktie._linalg import TINY
 from sktie._problem import TiedProblem
-from sktie._typing import FloatArray, IntArray
+from sktie._typing import Array, FloatArray, IntArray
 
-#: Leverage above which no step is trusted to take a row out. At 0.7 one step can be off
-#: by a sixth of the loss of the row, at 0.4 two are by some hundredths.
+#: Leverage above which no steps are trusted to take a row out.
 MAX_LEVERAGE = 0.4
-#: Leverage above which a second step corrects the first,
-SECOND_STEP = 0.05
-#: for so many pairs of rows at most: all where rows are few, and matter.
-MOST_PAIRS = 1 << 18
+#: Change of a raw prediction in the last step that leaves it trusted.
+SETTLED = 5e-3
+#: Steps after the first one, each with the curvature that the first had.
+MORE_STEPS = 6
+#: They are for rows whose prediction the first step moves by more than FAR; where there
+#: are no more than so many pairs of rows, for all rows.
+FAR, MOST_PAIRS = 0.5, 1 << 18
 #: Pairs of rows at a time.
 PAIRS = 1 << 16
 
 
 def leave_one_out(
     problem: TiedProblem, members: FloatArray, covariances: FloatArray
-) -> tuple[FloatArray, FloatArray]:
+) -> tuple[FloatArray, Array]:
     r"""Return approximate leave-one-out predictions, and how far to trust them.
 
     Without row i the minimum moves, to first order, by one Newton step::
@@ -38,13 +40,10 @@ def leave_one_out(
         r_(-i) = r + (I - M L)^-1 M g
 
     and of K^-1 only the block of the row's own member counts, in which all that other
-    members say about this one is contained. Where the step is long, a second one
-    follows: the gradients that the first leaves in the other rows j of the domain,
-    ``rho_j``, are what L_j has not foreseen, and ``S_ij = x_i' K^-1 x_j``::
-
-        r_(-i) = r + (I - M L)^-1 (M g - sum_j S_ij rho_j)
-
-    Other domains count as quadratic there.
+    members say about this one is contained. That far Rad and Maleki. Where rows are
+    few, or the row weighs much, more steps follow, with the same inverse: each takes
+    back what the step before leaves of the gradient, namely what the curvature of the
+    other rows of the domain had not foreseen. Other domains count as quadratic there.
 
     Parameters
     ----------
@@ -59,9 +58,10 @@ def leave_one_out(
     -------
     raw : ndarray of shape (n_rows, n_outputs)
         Predictions without the row itself, in the order of the design.
-    leverage : ndarray of shape (n_rows,)
-        Largest eigenvalue of ``M L``, in [0, 1]: the weight of the row in its own
-        prediction. The approximation is good where it is well below 1.
+    trusted : ndarray of bool of shape (n_rows,)
+        Whether the steps have settled. Not where the leverage is large, the largest
+        eigenvalue of ``M L`` (the weight of a row in its own prediction), or where a
+        row moves its member far, as outliers of the wrong class do.
 
     References
     ----------
@@ -75,26 +75,27 @@ def leave_one_out(
         kept = np.maximum(kept, TINY)
     inverse = np.linalg.inv(kept)
     raw = rows.raw + np.einsum("ikj,ijl,il->ik", inverse, rows.spread, rows.gradient)
-    leverage = np.asarray(rows.leverage)
-    parts = _second_steps(leverage, problem.design.bounds)
+    trusted = rows.leverage <= MAX_LEVERAGE
+    moved = np.abs(raw - rows.raw).max(axis=1)
+    parts = _parts(np.where(trusted, moved, 0), problem.design.bounds)
     found = problem.workers.map(
-        lambda chosen: _left_over(problem, rows, chosen, inverse[chosen], covariances),
+        lambda chosen: _refine(problem, rows, chosen, inverse[chosen], covariances),
         parts,
     )
-    for chosen, left in zip(parts, found, strict=True):
-        raw[chosen] -= np.einsum("ikj,ij->ik", inverse[chosen], left)
-    return raw, leverage
+    for chosen, (refined, change) in zip(parts, found, strict=True):
+        raw[chosen], trusted[chosen] = refined, change <= SETTLED
+    return raw, trusted
 
 
-def _second_steps(leverage: FloatArray, bounds: IntArray) -> list[IntArray]:
-    """Return the rows of largest leverage, those of one domain together, in parts."""
-    far = np.flatnonzero((leverage > SECOND_STEP) & (leverage <= MAX_LEVERAGE))
-    far = far[np.argsort(-leverage[far], kind="stable")]
-    sizes, domain = np.diff(bounds), np.searchsorted(bounds, far, side="right") - 1
-    within = np.cumsum(sizes[domain]) <= MOST_PAIRS
+def _parts(moved: FloatArray, bounds: IntArray) -> list[IntArray]:
+    """Return the rows that need more steps, in parts of one domain each."""
+    sizes = np.diff(bounds)
+    few = int(np.square(sizes.astype(np.int64)).sum()) <= MOST_PAIRS
+    far = np.flatnonzero(moved > (0 if few else FAR))
+    domain = np.searchsorted(bounds, far, side="right") - 1
     parts: list[IntArray] = []
-    for t in np.unique(domain[within]):
-        own = np.sort(far[within & (domain == t)])
+    for t in np.unique(domain):
+        own = far[domain == t]
         step = max(1, PAIRS // int(sizes[t]))
         parts += [own[start : start + step] for start in range(0, len(own), step)]
     return parts
@@ -150,44 +151,68 @@ def _measure(
     )
 
 
-def _left_over(
+def _refine(
     problem: TiedProblem,
     rows: _Measured,
     chosen: IntArray,
     inverse: FloatArray,
     covariances: FloatArray,
-) -> FloatArray:
-    """Return ``sum_j S_ij rho_j`` for rows i of one domain, (n_chosen, n_outputs)."""
+) -> tuple[FloatArray, FloatArray]:
+    """Return what rows i of one domain are predicted without themselves.
+
+    The second array says by how much the last step has changed that.
+
+    The member moves by ``C (x g - e)``, with C the inverse Hessian without the row and
+    e the part of the gradient that this Hessian does not foresee: 0 at first.
+    """
     design, loss = problem.design, problem.loss
-    n_outputs = loss.n_outputs
+    n_outputs, n_chosen = loss.n_outputs, len(chosen)
     domain = int(np.searchsorted(design.bounds, chosen[0], side="right")) - 1
+    own = np.stack([design.row(int(row)) for row in chosen]).astype(np.float64)
     covariance = covariances[domain].reshape(n_outputs, design.n_coefs, n_outputs, -1)
-    own = np.stack([design.row(int(row)) for row in chosen])
-    # The first step is K^-1 x a, with a = (I - L M)^-1 g.
+    # K^-1 x of each row, and L (I - M L)^-1.
+    taken = np.einsum("kplq,iq->ikpl", covariance, own, optimize=True)
+    stiff = rows.bend[chosen] @ inverse
     push = np.einsum("ijk,ij->ik", inverse, rows.gradient[chosen])
-    taken = np.einsum("ip,kplq->iklq", own, covariance, optimize=True)
-    left = np.zeros((len(chosen), n_outputs))
-    for block in design.blocks_of(domain, len(chosen) * n_outputs**2):
-        place = slice(block.start, block.stop)
-        n = block.stop - block.start
-        others = design.dense_rows(block).astype(np.float64)
-        between = np.einsum("iklq,jq->ijkl", taken, others, optimize=True)
-        moved = np.einsum("ijkl,ik->ijl", between, push)
-        raw = (rows.raw[place] + moved).reshape(-1, n_outputs)
-        weight = problem._weight(block)
-        _, gradient = loss.value_gradient(
-            np.tile(
-                problem.y[place], (len(chosen), *[1] * (problem.y.ndim - 1))
-            ).reshape(-1, *problem.y.shape[1:]),
-            raw,
-            None if weight is None else np.tile(weight, len(chosen)),
-        )
-        unforeseen = gradient.reshape(len(chosen), n, n_outputs) - rows.gradient[place]
-        unforeseen -= np.einsum("jkl,ijl->ijk", rows.bend[place], moved)
-        inside = np.flatnonzero((chosen >= block.start) & (chosen < block.stop))
-        unforeseen[inside, chosen[inside] - block.start] = 0
-        left += np.einsum("ijkl,ijl->ik", between, unforeseen)
-    return left
+    first = np.einsum("ikpl,il->ikp", taken, push)
+    step = first
+    blocks = design.blocks_of(domain, n_chosen * n_outputs)
+    moved = np.einsum("ikp,ip->ik", first, own)
+    change: FloatArray = np.full(n_chosen, np.inf)
+    for _ in range(MORE_STEPS):
+        left = np.zeros_like(step)
+        for block in blocks:
+            left += _unforeseen(problem, rows, chosen, step, block)
+        back = np.einsum("kplq,ilq->ikp", covariance, left, optimize=True)
+        shared = np.einsum("ikp,ip->ik", back, own)
+        shared = np.einsum("ikl,il->ik", stiff, shared)
+        step = first - back - np.einsum("ikpl,il->ikp", taken, shared)
+        before, moved = moved, np.einsum("ikp,ip->ik", step, own)
+        change = np.abs(moved - before).max(axis=1)
+    return rows.raw[chosen] + moved, change
+
+
+def _unforeseen(
+    problem: TiedProblem,
+    rows: _Measured,
+    chosen: IntArray,
+    step: FloatArray,
+    block: Block,
+) -> FloatArray:
+    """Return a block's part of e, after steps of (n_chosen, n_outputs, n_coefs)."""
+    place, n_chosen = slice(block.start, block.stop), len(chosen)
+    others = problem.design.dense_rows(block).astype(np.float64)
+    moved = step @ others.T
+    y, weight = problem.y[place], problem._weight(block)
+    found = np.empty_like(moved)
+    for i in range(n_chosen):
+        raw = rows.raw[place] + moved[i].T
+        found[i] = problem.loss.value_gradient(y, raw, weight)[1].T
+    found -= rows.gradient[place].T
+    found -= np.einsum("jkl,ilj->ikj", rows.bend[place], moved)
+    inside = np.flatnonzero((chosen >= block.start) & (chosen < block.stop))
+    found[inside, :, chosen[inside] - block.start] = 0
+    return found @ others
 
 
 def without_row(problem: TiedProblem, row: int) -> TiedProblem:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sktie._leave_one_out import MAX_LEVERAGE, leave_one_out, without_row
+from sktie._leave_one_out import leave_one_out, without_row
 from sktie._parallel import Workers
 from sktie._posterior import Posterior
 from sktie._problem import TiedCurvature, TiedProblem
@@ -118,16 +118,18 @@ class Path:
         self._hessians = stop.problem.hessians(stop.members)
         return self._hessians
 
-    def without_each_row(self, stop: Stop) -> tuple[FloatArray, FloatArray]:
-        """Return leave-one-out predictions and leverages, in the design's order.
+    def without_each_row(self, stop: Stop) -> tuple[FloatArray, int]:
+        """Return leave-one-out predictions, in the design's order.
 
-        Rows of a leverage above ``MAX_LEVERAGE`` are left out by fits of their own.
+        Rows that Newton steps cannot take out are left out by fits of their own; their
+        number is returned too.
         """
         hessians = self._curve(stop)
         covariances = stop.problem.posterior(hessians).covariances
-        raw, leverage = leave_one_out(stop.problem, stop.members, covariances)
+        raw, trusted = leave_one_out(stop.problem, stop.members, covariances)
         domain = self.rows.domain
-        for row in np.flatnonzero(leverage > MAX_LEVERAGE):
+        left = np.flatnonzero(np.logical_not(trusted))
+        for row in left:
             problem = without_row(stop.problem, int(row))
             near = TiedCurvature(problem, hessians)
             result = newton_from(
@@ -139,4 +141,4 @@ class Path:
             )
             own = problem.members(result.theta)[domain[row]]
             raw[row] = problem.design.row(int(row)) @ own.T
-        return raw, leverage
+        return raw, len(left)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import check_scoring
 
 from sktie._loss import log_probability, most_probable, probability
@@ -40,8 +41,13 @@ class Predicted(ClassifierMixin, BaseEstimator):
     """Stands for a fitted classifier before scorers: what it predicts is known."""
 
     def __init__(self, classes: Array, raw: FloatArray) -> None:
-        self.classes_ = classes
+        self.classes = classes
         self.raw = raw
+
+    @property
+    def classes_(self) -> Array:
+        """Class labels."""
+        return self.classes
 
     def predict_proba(self, X: Any) -> FloatArray:
         """Return the probabilities of the rows held out."""
@@ -57,7 +63,7 @@ class Predicted(ClassifierMixin, BaseEstimator):
 
     def predict(self, X: Any) -> Array:
         """Return the most probable classes."""
-        return np.asarray(self.classes_[most_probable(self.raw)])
+        return np.asarray(self.classes[most_probable(self.raw)])
 
 
 def _log_loss(raw: FloatArray, y: IntArray) -> FloatArray:
@@ -70,6 +76,10 @@ def _hits(raw: FloatArray, y: IntArray) -> FloatArray:
 
 #: Scores that are means over rows.
 ROWWISE = {"neg_log_loss": _log_loss, "accuracy": _hits}
+
+
+#: Scores that differ by less, relatively, differ by where the fits stopped.
+EQUAL = 1e-6
 
 
 class Scores:
@@ -91,7 +101,7 @@ class Scores:
         self, scoring: Any, classes: Array, shape: tuple[int, int], n_domains: int
     ) -> None:
         self._rowwise = ROWWISE.get(scoring or "neg_log_loss")
-        self._scoring = scoring
+        self._scorer: Any = check_scoring(LogisticRegression(), scoring or "accuracy")
         self._classes = classes
         self._folds: list[FloatArray] = []
         self._errors = np.full(shape, np.nan)
@@ -111,10 +121,9 @@ class Scores:
     def add(self, place: tuple[int, int], raw: FloatArray, held: Held) -> float:
         """Return the score of what a setting predicts for the rows held out."""
         if self._rowwise is None:
-            scorer = check_scoring(Predicted(self._classes, raw), self._scoring)
             y = self._classes[held.y]
             rows = np.arange(len(y))[:, np.newaxis]
-            score = float(scorer(Predicted(self._classes, raw), rows, y))
+            score = float(self._scorer(Predicted(self._classes, raw), rows, y))
             self._folds[-1][place] = score
             return score
         scores = self._rowwise(raw, held.y)
@@ -163,9 +172,9 @@ def choose(
         Whether a stronger tie within one standard error of the best is preferred.
     """
     best = means.max()
-    ties = np.flatnonzero((means == best).any(axis=0))
-    tie = int(ties[-1])
-    C = int(np.flatnonzero(means[:, tie] == best)[0])
+    equal = means >= best - EQUAL * abs(best)
+    tie = int(np.flatnonzero(equal.any(axis=0))[-1])
+    C = int(np.flatnonzero(equal[:, tie])[0])
     if one_standard_error:
         near = np.flatnonzero(means[C] >= best - errors[C, tie])
         tie = int(near[-1])

@@ -17,7 +17,6 @@ from sktie._compat import (
     n_samples_of,
     with_callbacks,
 )
-from sktie._leave_one_out import MAX_LEVERAGE
 from sktie._parallel import workers
 from sktie._prior import find_prior
 from sktie._typing import FloatArray, IntArray, IterationHook
@@ -281,19 +280,19 @@ class TiedLogisticRegressionCV(TiedLinearClassifier):
         weight: FloatArray = np.ones(data.n_rows)
         if data.sample_weight is not None:
             weight[:] = data.sample_weight
-        held = Held(path.rows.y_index, weight[places], path.rows.domain)
+        back = np.argsort(places)
+        held = Held(path.rows.y_index, weight[places], path.rows.domain).take(back)
         self.failures_: dict[tuple[float, float], str] = {}
         self.cv_ = self._scheme(path)
         if isinstance(self.cv_, str):
             self.n_refitted_ = 0
             scores.new_fold()
             for place, stop in self._walk(path):
-                raw, leverage = path.without_each_row(stop)
-                self.n_refitted_ += int((leverage > MAX_LEVERAGE).sum())
-                public = stop.problem.loss.expand(raw.T).T
+                raw, n_refitted = path.without_each_row(stop)
+                self.n_refitted_ += n_refitted
+                public = stop.problem.loss.expand(raw[back].T).T
                 self._tell(stop, scores.add(place, public, held), callback)
             return scores
-        held = held.take(np.argsort(places))
         for train, test in self._splits(data.n_rows, labelled, held):
             scores.new_fold()
             self._score_fold(scores, data, train, test, held, labelled, callback)
@@ -420,18 +419,14 @@ class _Data(NamedTuple):
 
 def _fitted_names(estimator: Any) -> list[str]:
     """Return the names of what a fit has set."""
-    parameters = estimator.get_params(deep=False)
-    return [
-        name
-        for name in vars(estimator)
-        if name not in parameters and not name.startswith(("_callback", "_skl"))
-    ]
+    names = vars(estimator)
+    return [name for name in names if name.endswith("_") or name.startswith("_domain")]
 
 
 def grid_of_ties(ties: Any) -> FloatArray:
     """Return the strengths to try, ascending, 0 and infinity among them."""
     if isinstance(ties, Integral):
-        middle = np.geomspace(WEAKEST, STRONGEST, int(ties) - 2)
+        middle: FloatArray = np.geomspace(WEAKEST, STRONGEST, int(ties) - 2)
     else:
         middle = _strengths("ties", ties)
         if (middle < 0).any():

@@ -52,8 +52,7 @@ def newton_cholesky(
     certificate is always that of all rows. A small problem gets one step
     more than asked for: near the minimum it squares the gap.
     """
-    if problem.curvature_work < SMALL_WORK:
-        tol = min(tol, tol**2)
+    tol = _goal(problem, tol)
     coarse = problem.coarse()
     if coarse is not None:
         rule = Newton(coarse, tol)
@@ -80,8 +79,14 @@ def newton_from(
     hook: IterationHook | None = None,
 ) -> SolverResult:
     """Newton's method from near the minimum, with a Hessian of a problem nearby."""
+    tol = _goal(problem, tol)
     rule = Certified(problem, Newton(problem, tol, curvature), tol)
     return minimize(problem, theta, rule, tol=tol, max_iter=max_iter, hook=hook)
+
+
+def _goal(problem: Problem, tol: float) -> float:
+    """Return the gap to reach: a step more, where that costs next to nothing."""
+    return min(tol, tol**2) if problem.curvature_work < SMALL_WORK else tol
 
 
 def lbfgs(
