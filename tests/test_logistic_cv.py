@@ -319,6 +319,7 @@ def test_of_equal_scores_the_strongest_tie():
     model = TiedLogisticRegressionCV(-1, ties=3, Cs=[1.0]).fit(X, y)
     assert np.ptp(model.scores_) < 1e-9  # one domain: nothing to tie
     model = TiedLogisticRegressionCV(None, ties=3, Cs=[1.0]).fit(X[:, :-1], y)
+    assert np.ptp(model.scores_) == 0  # no domain: likewise
     assert model.tie_ == INF
 
 

@@ -83,8 +83,15 @@ class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
             names = names if place is None else np.delete(names, place)
             self.coef_feature_names_ = names
 
+    @property
+    def _has_tie(self) -> bool:
+        """Whether there is anything to be tied to."""
+        return self.pair is not None or hasattr(self, "domains_")
+
     def _strengths(self, n_features: int, tie: float) -> FloatArray:
         """Return the strength of each coefficient's tie, the intercept's last."""
+        if not self._has_tie:
+            return np.zeros(n_features + bool(self.fit_intercept))
         strengths = np.full(n_features + bool(self.fit_intercept), float(tie))
         own = not isinstance(self.tie_intercept, (bool, np.bool_))
         if self.fit_intercept and (own or not self.tie_intercept):
@@ -215,7 +222,7 @@ class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
 
     def _gap(self, deviations: FloatArray) -> float:
         """Return the largest deviation; a free intercept has none."""
-        if self.pair is None and not hasattr(self, "domains_"):
+        if not self._has_tie:
             return 0.0
         if self.fit_intercept and not self.tie_intercept:
             deviations = deviations[..., :-1]

@@ -385,7 +385,7 @@ class TiedLogisticRegression(TiedLinearClassifier):
         if hasattr(self, "domains_"):
             return Tie(ToMean(), strengths)
         if self.pair is None:
-            return Tie(ToFixed(np.zeros((loss.n_outputs, n_coefs))), np.zeros(n_coefs))
+            return Tie(ToFixed(np.zeros((loss.n_outputs, n_coefs))), strengths)
         names = getattr(self, "coef_feature_names_", None)
         coef, intercept, prior = resolve_anchor(
             self.pair, rows.everything, self.classes_, names
