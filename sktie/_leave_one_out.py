@@ -24,8 +24,49 @@ FAR, MOST_PAIRS = 0.5, 1 << 18
 PAIRS = 1 << 16
 
 
+@dataclass(frozen=True)
+class Survey:
+    """What is known of all rows at some parameters, in the order of the design.
+
+    Attributes
+    ----------
+    raw, gradient : ndarrays of shape (n_rows, n_outputs)
+        Raw predictions, and the gradients of the weighted losses in them.
+    bend : ndarray of shape (n_rows, n_outputs, n_outputs)
+        Hessians of the weighted losses in them.
+    hessians : ndarray of shape (n_members, n, n)
+        Hessians of the losses in the members.
+    """
+
+    raw: FloatArray
+    gradient: FloatArray
+    bend: FloatArray
+    hessians: FloatArray
+
+
+def survey(problem: TiedProblem, members: FloatArray) -> Survey:
+    """Look at all rows once."""
+    loss, n_rows = problem.loss, problem.design.n_rows
+    n_outputs = loss.n_outputs
+    raws: FloatArray = np.empty((n_rows, n_outputs))
+    gradients: FloatArray = np.empty((n_rows, n_outputs))
+    bend: FloatArray = np.empty((n_rows, n_outputs, n_outputs))
+
+    def visit(block: Block, raw: FloatArray, curvature: FloatArray) -> None:
+        place = slice(block.start, block.stop)
+        weight = problem.weight_of(block)
+        raws[place] = raw
+        gradients[place] = loss.value_gradient(problem.y[place], raw, weight)[1]
+        for k in range(n_outputs):
+            for j in range(k + 1):
+                own = loss.hessian_block(curvature, k, j)
+                bend[place, k, j] = bend[place, j, k] = own
+
+    return Survey(raws, gradients, bend, problem.hessians(members, visit))
+
+
 def leave_one_out(
-    problem: TiedProblem, members: FloatArray, covariances: FloatArray
+    problem: TiedProblem, rows: Survey, covariances: FloatArray
 ) -> tuple[FloatArray, Array]:
     r"""Return approximate leave-one-out predictions, and how far to trust them.
 
@@ -49,8 +90,8 @@ def leave_one_out(
     ----------
     problem : TiedProblem
         The problem.
-    members : ndarray of shape (n_members, n_outputs, n_coefs)
-        Its minimum.
+    rows : Survey
+        Its rows at its minimum.
     covariances : ndarray of shape (n_members, n, n)
         Blocks of the inverse Hessian there, as of `Posterior`.
 
@@ -68,14 +109,18 @@ def leave_one_out(
     K. Rahnama Rad, A. Maleki (2020). A scalable estimate of the out-of-sample
     prediction error via approximate leave-one-out cross-validation. JRSS B.
     """
-    rows = _measure(problem, members, covariances)
-    n_outputs = members.shape[1]
-    kept = np.eye(n_outputs) - rows.spread @ rows.bend
-    if n_outputs == 1:
-        kept = np.maximum(kept, TINY)
-    inverse = np.linalg.inv(kept)
-    raw = rows.raw + np.einsum("ikj,ijl,il->ik", inverse, rows.spread, rows.gradient)
-    trusted = rows.leverage <= MAX_LEVERAGE
+    spread = _spread(problem, covariances)
+    weights = spread @ rows.bend
+    if problem.loss.n_outputs == 1:
+        leverage = weights[:, 0, 0]
+        inverse: FloatArray = 1.0 / np.maximum(1.0 - weights, TINY)
+    else:
+        # The eigenvalues are those of a symmetric matrix, real and not negative.
+        leverage = np.linalg.eigvals(weights).real.max(axis=1)
+        inverse = np.linalg.inv(np.eye(problem.loss.n_outputs) - weights)
+    step = spread @ rows.gradient[:, :, np.newaxis]
+    raw = rows.raw + (inverse @ step)[:, :, 0]
+    trusted = leverage <= MAX_LEVERAGE
     moved = np.abs(raw - rows.raw).max(axis=1)
     parts = _parts(np.where(trusted, moved, 0), problem.design.bounds)
     found = problem.workers.map(
@@ -101,59 +146,31 @@ def _parts(moved: FloatArray, bounds: IntArray) -> list[IntArray]:
     return parts
 
 
-@dataclass(frozen=True)
-class _Measured:
-    """What is known of all rows at the minimum, in the order of the design."""
+def _spread(problem: TiedProblem, covariances: FloatArray) -> FloatArray:
+    """Return ``M = x' K^-1 x`` of every row, (n_rows, n_outputs, n_outputs)."""
+    design, n_outputs = problem.design, problem.loss.n_outputs
+    blocks = covariances.reshape(
+        -1, n_outputs, design.n_coefs, n_outputs, design.n_coefs
+    )
+    found: FloatArray = np.empty((design.n_rows, n_outputs, n_outputs))
 
-    raw: FloatArray
-    gradient: FloatArray
-    bend: FloatArray
-    spread: FloatArray
-
-    @property
-    def leverage(self) -> FloatArray:
-        """Largest eigenvalues of spread times bend, which are real."""
-        product = self.spread @ self.bend
-        if product.shape[1] == 1:
-            return np.asarray(product[:, 0, 0])
-        return np.asarray(np.linalg.eigvals(product).real.max(axis=1))
-
-
-def _measure(
-    problem: TiedProblem, members: FloatArray, covariances: FloatArray
-) -> _Measured:
-    """Return raw predictions, gradients g, Hessians L and ``M = x' K^-1 x``."""
-    design, loss = problem.design, problem.loss
-    n_outputs, n_coefs = members.shape[1:]
-    slopes, intercepts = design.widen(members)
-    blocks = covariances.reshape(-1, n_outputs, n_coefs, n_outputs, n_coefs)
-
-    def measure(block: Block) -> tuple[FloatArray, ...]:
-        raw = design.raw(block, design.rows(block), slopes, intercepts)
-        y, weight = problem.y[block.start : block.stop], problem._weight(block)
-        _, gradient = loss.value_gradient(y, raw, weight)
-        curvature = loss.curvature(raw, weight)
-        rows = design.dense_rows(block)
+    def measure(block: Block) -> None:
+        rows, place = design.dense_rows(block), slice(block.start, block.stop)
         covariance = blocks[block.segments[0].domain].astype(design.dtype)
-        bend = np.empty((len(rows), n_outputs, n_outputs))
-        spread = np.empty_like(bend)
         for k in range(n_outputs):
             for j in range(k + 1):
-                bend[:, k, j] = bend[:, j, k] = loss.hessian_block(curvature, k, j)
                 taken = rows @ covariance[k, :, j]
-                spread[:, k, j] = spread[:, j, k] = np.einsum("ij,ij->i", taken, rows)
-        return raw, gradient, bend, spread
+                own = np.einsum("ij,ij->i", taken, rows)
+                found[place, k, j] = found[place, j, k] = own
 
     pieces = [b for _, blocks in design.domain_blocks(n_outputs) for b in blocks]
-    parts = problem.workers.map(measure, pieces)
-    return _Measured(
-        *(np.concatenate(part).astype(np.float64) for part in zip(*parts, strict=True))
-    )
+    problem.workers.map(measure, pieces)
+    return found
 
 
 def _refine(
     problem: TiedProblem,
-    rows: _Measured,
+    rows: Survey,
     chosen: IntArray,
     inverse: FloatArray,
     covariances: FloatArray,
@@ -194,7 +211,7 @@ def _refine(
 
 def _unforeseen(
     problem: TiedProblem,
-    rows: _Measured,
+    rows: Survey,
     chosen: IntArray,
     step: FloatArray,
     block: Block,
@@ -203,7 +220,7 @@ def _unforeseen(
     place, n_chosen = slice(block.start, block.stop), len(chosen)
     others = problem.design.dense_rows(block).astype(np.float64)
     moved = step @ others.T
-    y, weight = problem.y[place], problem._weight(block)
+    y, weight = problem.y[place], problem.weight_of(block)
     found = np.empty_like(moved)
     for i in range(n_chosen):
         raw = rows.raw[place] + moved[i].T

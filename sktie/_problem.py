@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
@@ -15,6 +16,9 @@ from sktie._parallel import Workers
 from sktie._posterior import Posterior
 from sktie._tie import Tie, TiedCoordinates
 from sktie._typing import Array, FloatArray
+
+#: Takes a block, its raw predictions and their curvatures.
+Visit: TypeAlias = Callable[[Block, FloatArray, FloatArray], None]
 
 
 class Curvature(Protocol):
@@ -172,7 +176,7 @@ class TiedProblem:
             for block in blocks:
                 rows = design.rows(block)
                 raw = design.raw(block, rows, slopes, intercepts)
-                y, weight = self.y[block.start : block.stop], self._weight(block)
+                y, weight = self.y[block.start : block.stop], self.weight_of(block)
                 value, residual = self.loss.value_gradient(y, raw, weight)
                 total += value
                 design.accumulate(block, rows, residual, into, offsets, first)
@@ -182,7 +186,8 @@ class TiedProblem:
         value = float(sum(result[0] for result in results))
         return value, self._gather([result[1:] for result in results])
 
-    def _weight(self, block: Block) -> FloatArray | None:
+    def weight_of(self, block: Block) -> FloatArray | None:
+        """Return the weights of the rows of a block."""
         return None if self.weight is None else self.weight[block.start : block.stop]
 
     def _lane_gradient(
@@ -257,8 +262,11 @@ class TiedProblem:
             self.workers.map,
         )
 
-    def hessians(self, members: FloatArray) -> FloatArray:
-        """Return the Hessian of the losses of each member, (n_members, n, n)."""
+    def hessians(self, members: FloatArray, visit: Visit | None = None) -> FloatArray:
+        """Return the Hessian of the losses of each member, (n_members, n, n).
+
+        ``visit`` is shown raw predictions and curvatures of every block on the way.
+        """
         design, loss = self.design, self.loss
         slopes, intercepts = design.widen(members)
         n_outputs, n_coefs = self.coordinates.shape[1:]
@@ -267,7 +275,9 @@ class TiedProblem:
             total = np.zeros((n_outputs, n_coefs, n_outputs, n_coefs))
             for block in item[1]:
                 raw = design.raw(block, design.rows(block), slopes, intercepts)
-                curvature = loss.curvature(raw, self._weight(block))
+                curvature = loss.curvature(raw, self.weight_of(block))
+                if visit is not None:
+                    visit(block, raw, curvature)
                 rows = design.dense_rows(block)
                 with np.errstate(over="ignore", invalid="ignore"):  # is checked later
                     _add_grams(total, rows, curvature, loss)
@@ -292,7 +302,7 @@ class TiedProblem:
             out = []
             for block in blocks:
                 raw = design.raw(block, design.rows(block), slopes, intercepts)
-                out.append(self.loss.curvature(raw, self._weight(block)))
+                out.append(self.loss.curvature(raw, self.weight_of(block)))
             return out
 
         curvatures = self.workers.map(curve, design.lanes)
@@ -332,7 +342,7 @@ class TiedProblem:
             for block in blocks:
                 rows = design.rows(block)
                 raw = design.raw(block, rows, slopes, intercepts)
-                curvature = loss.curvature(raw, self._weight(block))
+                curvature = loss.curvature(raw, self.weight_of(block))
                 own = [
                     loss.hessian_block(curvature, k, k) for k in range(loss.n_outputs)
                 ]

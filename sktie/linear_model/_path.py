@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sktie._leave_one_out import leave_one_out, without_row
+from sktie._leave_one_out import leave_one_out, survey, without_row
 from sktie._parallel import Workers
 from sktie._posterior import Posterior
 from sktie._problem import TiedCurvature, TiedProblem
@@ -112,11 +112,8 @@ class Path:
 
     def posterior(self, stop: Stop) -> Posterior:
         """Return the Laplace approximation there; its Hessians serve the next fit."""
-        return stop.problem.posterior(self._curve(stop))
-
-    def _curve(self, stop: Stop) -> FloatArray:
         self._hessians = stop.problem.hessians(stop.members)
-        return self._hessians
+        return stop.problem.posterior(self._hessians)
 
     def without_each_row(self, stop: Stop) -> tuple[FloatArray, int]:
         """Return leave-one-out predictions, in the design's order.
@@ -124,9 +121,10 @@ class Path:
         Rows that Newton steps cannot take out are left out by fits of their own; their
         number is returned too.
         """
-        hessians = self._curve(stop)
+        rows = survey(stop.problem, stop.members)
+        self._hessians = hessians = rows.hessians
         covariances = stop.problem.posterior(hessians).covariances
-        raw, trusted = leave_one_out(stop.problem, stop.members, covariances)
+        raw, trusted = leave_one_out(stop.problem, rows, covariances)
         domain = self.rows.domain
         left = np.flatnonzero(np.logical_not(trusted))
         for row in left:
