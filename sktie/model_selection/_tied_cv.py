@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from sklearn.model_selection import StratifiedKFold, check_cv
-from sklearn.utils import _safe_indexing
+from sklearn.utils import _safe_indexing, indexable
 
 from sktie._compat import (
     Interval,
@@ -406,15 +406,9 @@ class _Data(NamedTuple):
     def take(self, rows: IntArray) -> _Data:
         """Return some of the rows."""
 
-        def cut(part: Any) -> Any:
-            return None if part is None else _safe_indexing(part, rows)
-
-        return self._replace(
-            X=cut(self.X),
-            y=cut(self.y),
-            sample_weight=cut(self.sample_weight),
-            sample_domain=cut(self.sample_domain),
-        )
+        parts = indexable(*self[:4])
+        cut = [None if part is None else _safe_indexing(part, rows) for part in parts]
+        return _Data(*cut, self.X_unlabeled)
 
 
 def _fitted_names(estimator: Any) -> list[str]:
