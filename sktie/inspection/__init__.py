@@ -1,4 +1,4 @@
-"""Seeing what is shared: counts, receptive fields, kernels, feature maps, shifts, ties."""
+"""Seeing what is shared: counts, fields, kernels, feature maps, shifts, and ties."""
 
 from sktie.inspection._displays import (
     FeatureMapDisplay,

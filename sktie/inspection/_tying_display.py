@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sktie._typing import Array, FloatArray
-from sktie.inspection._displays import _pyplot
+from sktie.inspection._fitted import optional
 from sktie.inspection._tying_path import TyingPath, tying_path
 
 #: Okabe and Ito's colours, the darkest first, with lines and markers that tell domains
@@ -22,8 +22,8 @@ STYLES = [
     ("#E69F00", (0, (8, 2)), "P"),
     ("#56B4E9", (0, (3, 1)), "X"),
 ]
-MANY = ("0.6", "-", "")
-CENTRE, SCORE = "0.35", "black"
+MANY = ("0.7", "-", "")
+CENTRE, SCORE, BEST = "0.2", "black", "0.5"
 #: Features that are drawn if none are named.
 N_SHOWN = 3
 #: Decades from the last finite strength to 0 and to infinity, in shares of all decades,
@@ -33,6 +33,8 @@ GAP, LEAST_GAP = 0.12, 0.35
 MOST_TICKS = 6
 #: Inches: width, and height of a panel.
 WIDTH, HEIGHT = 6.4, 1.5
+#: Inches from the first panel to the legend above its title.
+ABOVE = 0.28
 
 
 class TyingPathDisplay:
@@ -40,7 +42,9 @@ class TyingPathDisplay:
 
     Use `from_estimator`, which draws at once. There is a panel for each feature, with a
     line for each domain, and one for the score below. The axis of the tie is
-    logarithmic; 0 and infinity stand beside it, each with a tick of its own.
+    logarithmic; 0 and infinity stand beside it, each with a tick of its own. Panels of
+    coefficients have one scale. The band of the score is the standard error of its
+    difference from the best one, row by row.
 
     Parameters
     ----------
@@ -168,24 +172,19 @@ class TyingPathDisplay:
         n_domains = path.coefs.shape[1]
         self.lines_ = np.empty((len(chosen), n_domains), dtype=object)
         for own, feature, lines in zip(axes, chosen, self.lines_, strict=False):
-            own.axhline(0, color="0.85", lw=0.8, zorder=0)
-            for t in range(n_domains):
-                style = STYLES[t] if n_domains <= len(STYLES) else MANY
-                lines[t] = dial.draw(own, path.coefs[:, t, row, feature], *style)
-                lines[t].set_label(self._label(t))
-            centre = dial.draw(
-                own, path.centre_coefs[:, row, feature], CENTRE, ":", "", lw=1.0
-            )
-            centre.set_label("pair" if path.domains is None else "mean")
-            own.set_title(str(path.feature_names[feature]), **TITLE)
+            self._draw_coefs(own, dial, row, feature, lines)
+        drawn = [path.coefs[:, :, row, chosen], path.centre_coefs[:, row, chosen]]
+        limits = _limits(np.concatenate([part.ravel() for part in drawn]))
+        for own in axes[: len(chosen)]:
+            own.set_ylim(limits)
         if scored:
             self._draw_score(axes[-1], dial)
+            self._mark_best(axes, dial)
         ends = ("0\nfree", "∞\nthe pair")
         if path.domains is not None:
             ends = ("0\nseparate", "∞\nshared")
         for own in axes:
             dial.frame(own, ends if own is axes[-1] else None)
-        axes[0].figure.align_ylabels(list(axes))
         self._legend(axes[0])
         self.axes_, self.figure_ = axes, axes[0].figure
         return self
@@ -216,39 +215,78 @@ class TyingPathDisplay:
             return [int(feature) for feature in most]
         if isinstance(features, (str, Integral)):
             features = [features]
-        found = []
+        found, places = [], range(-len(names), len(names))
         for feature in features:
             if feature in names:
                 found.append(names.index(feature))
-            elif isinstance(feature, Integral) and -len(names) <= feature < len(names):
+            elif isinstance(feature, Integral) and int(feature) in places:
                 found.append(int(feature) % len(names))
             else:
                 raise ValueError(
                     f"features holds {feature!r}; expected names of features or "
-                    f"positions below {len(names)}. The names begin with {names[:5]}."
+                    f"positions from 0 to {len(names) - 1}. The names begin with "
+                    f"{names[:5]}."
                 )
         return found
 
-    def _draw_score(self, ax: Any, dial: _Dial) -> None:
+    def _draw_coefs(
+        self, ax: Any, dial: _Dial, row: int, feature: int, lines: Array
+    ) -> None:
+        """Draw the coefficients of all domains, and what they are tied to."""
         path = self.path
-        name, sign = path.scoring, 1.0
-        if name is None or not isinstance(name, str):
-            name = "neg_log_loss" if name is None else "score"
-        if name.startswith("neg_"):
-            name, sign = name.removeprefix("neg_"), -1.0
+        ax.axhline(0, color="0.85", lw=0.8, zorder=0)
+        many = len(lines) > len(STYLES)
+        for t in range(len(lines)):
+            style = MANY if many else STYLES[t]
+            width = 0.7 if many else 1.6
+            lines[t] = dial.draw(ax, path.coefs[:, t, row, feature], *style, lw=width)
+            lines[t].set_label(self._label(t))
+        values = path.centre_coefs[:, row, feature]
+        centre = dial.draw(ax, values, CENTRE, ":", "", lw=1.0)
+        centre.set_label("pair" if path.domains is None else "mean")
+        title = f"coefficient of {path.feature_names[feature]}"
+        if path.coefs.shape[2] > 1:
+            title += f", class {path.classes[row]}"
+        ax.set_title(title, **TITLE)
+
+    def _draw_score(self, ax: Any, dial: _Dial) -> None:
+        """Draw the score, how sure its differences are, and the best."""
+        path = self.path
+        name = path.scoring if isinstance(path.scoring, str) else "score"
+        if path.scoring is None:
+            name = "neg_log_loss"
+        sign = -1.0 if name.startswith("neg_") else 1.0
+        better = "lower" if sign < 0 else "higher"
+        name = name.removeprefix("neg_").replace("_", " ")
         means, errors = sign * path.scores, path.paired_errors
-        dial.fill(ax, means - errors, means + errors)
+        if np.isfinite(errors).any():
+            dial.fill(ax, means - errors, means + errors)
+            name += " ± error against the best"
         dial.draw(ax, means, SCORE, "-", "o")
+        ax.set_title(f"leave-one-out {name}; {better} is better", **TITLE)
         best = int(np.flatnonzero(path.ties == path.best_tie)[0])
-        x = dial.places[best]
-        shown = f"{path.best_tie:.2g}".replace("inf", "∞")
-        text = f"best: tie = {shown}, {name.replace('_', ' ')} {means[best]:.3f}"
-        ax.plot(x, means[best], "*", color="#D55E00", ms=13, mec="white", zorder=5)
-        title = f"leave-one-out {name.replace('_', ' ')}, "
-        title += "lower is better" if sign < 0 else "higher is better"
-        ax.set_title(f"{title}; {text}", **TITLE)
+        ax.plot(dial.places[best], means[best], "*", color="black", ms=12, mec="white")
+
+    def _mark_best(self, axes: Array, dial: _Dial) -> None:
+        """Draw a line through all panels, with its strength below."""
+        best = int(np.flatnonzero(self.path.ties == self.path.best_tie)[0])
+        for ax in axes:
+            ax.axvline(dial.places[best], color=BEST, lw=0.9, ls=(0, (6, 3)), zorder=0)
+        side = ("left", "right")[best > len(dial.places) // 2]
+        axes[-1].annotate(
+            f"best: tie = {self.path.best_tie:.2g}".replace("inf", "∞"),
+            (dial.places[best], 0.97),
+            xycoords=axes[-1].get_xaxis_transform(),
+            xytext=(5 if side == "left" else -5, 0),
+            textcoords="offset points",
+            ha=side,
+            va="top",
+        )
 
     def _legend(self, ax: Any) -> None:
+        transforms = optional("matplotlib.transforms", "TyingPathDisplay.plot")
+        scale = ax.figure.dpi_scale_trans
+        above = transforms.ScaledTranslation(0, ABOVE, scale)
         handles, labels = ax.get_legend_handles_labels()
         if self.path.coefs.shape[1] > len(STYLES):
             handles, labels = handles[-2:], [f"{len(handles) - 1} domains", "mean"]
@@ -256,15 +294,25 @@ class TyingPathDisplay:
             handles,
             labels,
             loc="lower left",
-            bbox_to_anchor=(0, 1.2),
-            ncols=3,
+            bbox_to_anchor=(0, 1),
+            bbox_transform=ax.transAxes + above,
+            ncols=min(len(handles), 5),
             frameon=False,
             borderaxespad=0,
-            handlelength=2.8,
+            borderpad=0,
+            columnspacing=1.2,
+            handlelength=2.6,
         )
 
 
 TITLE: dict[str, Any] = {"loc": "left", "fontsize": "medium", "pad": 4}
+
+
+def _limits(values: FloatArray) -> tuple[float, float]:
+    """Return limits of an axis for values and 0, with room."""
+    low, high = min(float(np.nanmin(values)), 0), max(float(np.nanmax(values)), 0)
+    room = 0.08 * (high - low) or 1.0
+    return low - room, high + room
 
 
 class _Dial:
@@ -286,7 +334,13 @@ class _Dial:
         self.gap = gap
 
     def draw(
-        self, ax: Any, values: FloatArray, color: str, line: Any, marker: str, **more: Any
+        self,
+        ax: Any,
+        values: FloatArray,
+        color: str,
+        line: Any,
+        marker: str,
+        **more: Any,
     ) -> Any:
         """Draw a line between 0 and infinity, and what becomes of it there."""
         more = {"lw": 1.6} | more
@@ -297,7 +351,9 @@ class _Dial:
             ax.plot(
                 self.places[ends], values[ends], color=color, ls=(0, (1, 2)), lw=0.9
             )
-        ax.plot(self.places[[0, -1]], values[[0, -1]], marker or "", color=color, ms=5)
+        if marker:
+            both = self.places[[0, -1]], values[[0, -1]]
+            ax.plot(*both, color=color, ls="none", marker=marker, ms=5)
         return drawn
 
     def fill(self, ax: Any, low: FloatArray, high: FloatArray) -> None:
@@ -344,7 +400,8 @@ def _panels(ax: Any, n_panels: int) -> Array:
         step = 1 / n_panels
         corners = [1 - (i + 0.9) * step for i in range(n_panels)]
         return np.array([ax.inset_axes([0, y, 1, 0.62 * step]) for y in corners])
-    figure, axes = _pyplot().subplots(
+    pyplot = optional("matplotlib.pyplot", "TyingPathDisplay.plot")
+    _, axes = pyplot.subplots(
         n_panels,
         1,
         squeeze=False,

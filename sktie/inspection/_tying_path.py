@@ -182,7 +182,7 @@ def tying_path(
     >>> path.ties.tolist()
     [0.0, 1.0, 10.0, inf]
     >>> path.coefs[:, :, 0, 1].round(1).tolist()  # the second feature, of both domains
-    [[0.0, 1.1], [0.1, 1.1], [0.3, 0.8], [0.5, 0.5]]
+    [[-0.1, 1.2], [-0.0, 1.1], [0.2, 0.8], [0.5, 0.5]]
     """
     strengths = grid_of_ties(N_TIES if ties is None else ties)
     with tied_rows(estimator, X, y, sample_weight, sample_domain) as tied:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from html import escape
 from typing import Any
 
@@ -106,7 +106,16 @@ class TyingReport:
     >>> domain = np.array(["large", "large", "large", "small"])[np.arange(400) % 4]
     >>> y = X[:, 0] + (domain == "large") * X[:, 1] + rng.logistic(size=400) > 0
     >>> model = TiedLogisticRegression(tie=3).fit(X, y, sample_domain=domain)
-    >>> print(tying_report(model, X, y, sample_domain=domain))  # doctest: +SKIP
+    >>> print(tying_report(model, X, y, sample_domain=domain))
+    tie=3, C=1: 7.0 parameters in effect, 8 stored, of 8
+    <BLANKLINE>
+                  parameters     share of the estimate  gain in log-loss over
+    domain  rows  in effect  of  own  borrowed  decay        separate          pooled
+    large    300        3.7   4  93%        5%     2%  +0.001 ± 0.001  +0.003 ± 0.005
+    small    100        3.3   4  82%       14%     4%  +0.004 ± 0.005  +0.012 ± 0.025
+    all      400        7.0   8  88%        9%     3%  +0.001 ± 0.002  +0.005 ± 0.007
+    <BLANKLINE>
+    Gains: leave-one-out log-loss, ± its paired standard error; + is for this tie.
     """
 
     tie: float
@@ -115,9 +124,9 @@ class TyingReport:
     total: DomainTying
     stored_parameters: int
     logical_parameters: int
-    anchor_factor: float | None = None
-    effective_anchor: FloatArray | None = None
-    unavailable: dict[str, str] = field(default_factory=dict)
+    anchor_factor: float | None
+    effective_anchor: FloatArray | None
+    unavailable: dict[str, str]
 
     @property
     def effective_parameters(self) -> float:
@@ -205,7 +214,7 @@ class TyingReport:
 def _gain(gain: float, error: float) -> str:
     if np.isnan(gain):
         return "-"
-    return f"{gain:+.4f} ± {error:.4f}" if gain or error else "0"
+    return f"{gain:+.3f} ± {error:.3f}" if gain or error else "0"
 
 
 def tying_report(
@@ -288,7 +297,7 @@ def tying_report(
     >>> model = TiedLogisticRegression(tie=3).fit(X, y, sample_domain=domain)
     >>> report = tying_report(model, X, y, sample_domain=domain)
     >>> [f"{row.domain} borrows {row.borrowed:.0%}" for row in report.domains]
-    []
+    ['large borrows 4%', 'small borrows 31%']
     """
     check_kind(estimator)
     check_is_fitted(estimator)
@@ -300,8 +309,8 @@ def tying_report(
     factor = anchor = None
     if not hasattr(model, "domains_"):
         factor = _anchor_factor(stop.tie, stop.C)
-        hub = stop.problem.loss.expand(stop.problem.coordinates.tie.structure.target)
-        anchor = factor * model._cut(hub)[0]
+        hub, _ = stop.problem.coordinates.split(stop.result.theta)
+        anchor = factor * model._cut(stop.problem.loss.expand(hub))[0]
     n_domains, n_outputs, n_coefs = stop.problem.coordinates.shape
     n_rows = 1 if n_outputs == 1 else n_outputs + 1
     return TyingReport(
@@ -358,9 +367,7 @@ def _fit_again(tied: TiedRows, estimator: Any) -> Stop:
     return stop
 
 
-def _losses(
-    tied: TiedRows, stop: Stop
-) -> tuple[dict[str, FloatArray], dict[str, str]]:
+def _losses(tied: TiedRows, stop: Stop) -> tuple[dict[str, FloatArray], dict[str, str]]:
     """Return leave-one-out log-losses by row, and why there are none."""
     losses: dict[str, FloatArray] = {}
     unavailable: dict[str, str] = {}
