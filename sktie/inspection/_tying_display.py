@@ -33,8 +33,9 @@ GAP, LEAST_GAP = 0.12, 0.35
 MOST_TICKS = 6
 #: Inches: width, and height of a panel.
 WIDTH, HEIGHT = 6.4, 1.5
-#: Inches from the first panel to the legend above its title.
-ABOVE = 0.28
+#: Inches from the first panel to the legend above its title; letters that a row of the
+#: legend has room for, and those that a line before a name takes.
+ABOVE, LETTERS, HANDLE = 0.28, 72, 7
 
 
 class TyingPathDisplay:
@@ -296,7 +297,7 @@ class TyingPathDisplay:
             loc="lower left",
             bbox_to_anchor=(0, 1),
             bbox_transform=ax.transAxes + above,
-            ncols=min(len(handles), 5),
+            ncols=max(1, LETTERS // (max(map(len, labels)) + HANDLE)),
             frameon=False,
             borderaxespad=0,
             borderpad=0,

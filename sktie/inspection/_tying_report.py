@@ -170,7 +170,7 @@ class TyingReport:
 
     def _title(self) -> str:
         return (
-            f"tie={self.tie:g}, C={self.C:g}: {self.effective_parameters:.1f} "
+            f"tie={self.tie:.3g}, C={self.C:.3g}: {self.effective_parameters:.1f} "
             f"parameters in effect, {self.stored_parameters:,} stored, of "
             f"{self.logical_parameters:,}"
         )
