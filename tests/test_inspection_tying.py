@@ -454,6 +454,15 @@ def test_rows_of_another_fit_are_refused(change):
         tying_report(model, X, y, sample_domain=domain)
 
 
+def test_other_rows_are_refused_where_all_have_the_same_minimum():
+    # At tie=inf a model is its pair, whatever the rows.
+    X, y, _ = rows()
+    model = model_of("pair", tie=INF).fit(X, y)
+    tying_report(model, X, y)
+    with pytest.raises(ValueError, match="no fit to these rows"):
+        tying_report(model, X[5:], y[5:])
+
+
 def test_other_weights_classes_and_domains_are_refused():
     X, y, domain = rows()
     model = TiedLogisticRegression(tie=3).fit(X, y, sample_domain=domain)

@@ -92,6 +92,9 @@ def test_features_are_those_the_tie_moves_most_on_one_scale(plt):
     (limits,) = {ax.get_ylim() for ax in display.axes_[:-1]}
     shown = path.coefs[:, :, 0, np.argsort(-moved)[:3]]
     assert limits[0] < shown.min() < shown.max() < limits[1]
+    display = TyingPathDisplay(path).plot(features=["x3", "x0"])
+    limits = display.axes_[0].get_ylim()
+    assert limits[1] > path.coefs[..., 0].max() > path.coefs[..., 3].max()
 
 
 def test_the_best_tie_is_marked_in_all_panels(plt):
