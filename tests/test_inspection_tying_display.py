@@ -193,6 +193,8 @@ def test_a_class_of_several_is_named(plt):
 def test_features_that_do_not_exist_are_refused(plt, features):
     with pytest.raises(ValueError, match=r"positions from 0 to 3.*\['x0', 'x1'"):
         TyingPathDisplay(path_of(ties=2)).plot(features=features)
+    with pytest.raises(ValueError, match="features is empty"):
+        TyingPathDisplay(path_of(ties=2)).plot(features=[])
     with pytest.raises(ValueError, match="target=0; expected None or True"):
         TyingPathDisplay(path_of(ties=2)).plot(target=0)
 

@@ -216,6 +216,11 @@ class TyingPathDisplay:
             return [int(feature) for feature in most]
         if isinstance(features, (str, Integral)):
             features = [features]
+        if not len(features):
+            raise ValueError(
+                "features is empty; expected names or positions, or None for those "
+                "that the tie moves most."
+            )
         found, places = [], range(-len(names), len(names))
         for feature in features:
             if feature in names:
