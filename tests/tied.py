@@ -39,7 +39,7 @@ KINDS = {
 
 
 def model_of(kind, n_classes=2, **settings):
-    """Return a model, and what its methods need besides X and y."""
+    """Return a model of one of the kinds, with further settings."""
     chosen = TIGHT | KINDS[kind] | settings
     if "pair" in chosen:
         return TiedLogisticRegression(**chosen | {"pair": pairs(n_classes)})
