@@ -1,4 +1,4 @@
-"""Seeing what is shared: counts, receptive fields, kernels, feature maps, shifts."""
+"""Seeing what is shared: counts, fields, kernels, feature maps, shifts, and ties."""
 
 from sktie.inspection._displays import (
     FeatureMapDisplay,
@@ -8,14 +8,22 @@ from sktie.inspection._displays import (
 from sktie.inspection._invariance import shift_invariance
 from sktie.inspection._receptive import influence, receptive_field
 from sktie.inspection._sharing import SharingReport, sharing_report
+from sktie.inspection._tying_display import TyingPathDisplay
+from sktie.inspection._tying_path import TyingPath, tying_path
+from sktie.inspection._tying_report import TyingReport, tying_report
 
 __all__ = [
     "FeatureMapDisplay",
     "KernelDisplay",
     "ReceptiveFieldDisplay",
     "SharingReport",
+    "TyingPath",
+    "TyingPathDisplay",
+    "TyingReport",
     "influence",
     "receptive_field",
     "sharing_report",
     "shift_invariance",
+    "tying_path",
+    "tying_report",
 ]

@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 
 from sktie.inspection._fitted import fitted_network, optional
+from sktie.inspection._tables import html_table, text_table
 from sktie.nn import ConnectedLayer, ConvolutionLayer, DomainHeads, Layer
 
 #: The networks of a report: the fitted one and two that have its outputs.
 NETWORKS = ("this network", "locally connected", "dense")
 COUNTS = ("connections", "logical_parameters", "stored_parameters", "nbytes")
-#: Readable on a light and on a dark page: both colours are the page's own.
-CELL = "padding:.25em .8em;text-align:right;border:0;background:none;color:inherit"
-RULE = "border-top:1px solid rgba(128,128,128,.6)"
+SPANS = [("", 1), ("", 1), ("parameters stored by", 3)]
 
 
 @dataclass(frozen=True)
@@ -157,33 +156,10 @@ class SharingReport:
         return pandas.DataFrame(list(found.values()), index=index, columns=COUNTS)
 
     def __str__(self) -> str:
-        table = self._cells()
-        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-        lines = [" " * (widths[0] + widths[1] + 4) + "parameters stored by"]
-        for first, *rest in table:
-            padded = [cell.rjust(n) for cell, n in zip(rest, widths[1:], strict=True)]
-            lines.append("  ".join([first.ljust(widths[0]), *padded]))
-        return "\n".join(lines)
+        return text_table(SPANS, self._cells())
 
     def _repr_html_(self) -> str:
-        head, *rows = self._cells()
-        body = []
-        for row in rows:
-            rule = RULE if row[0] == "all" else ""
-            cells = "".join(
-                f'<td style="{CELL};{rule}">{cell}</td>' for cell in row[1:]
-            )
-            first = f'<th scope="row" style="{CELL};{rule};text-align:left">'
-            body.append(f"<tr>{first}{row[0]}</th>{cells}</tr>")
-        top = f'<th style="{CELL}"></th><th style="{CELL}"></th>'
-        top += f'<th colspan="3" scope="colgroup" style="{CELL};text-align:center">'
-        top += "parameters stored by</th>"
-        names = "".join(f'<th scope="col" style="{CELL}">{name}</th>' for name in head)
-        return (
-            '<table style="border-collapse:collapse;color:inherit;background:none">'
-            f"<thead><tr>{top}</tr><tr>{names}</tr></thead>"
-            f"<tbody>{''.join(body)}</tbody></table>"
-        )
+        return html_table(SPANS, self._cells(), last="all")
 
     def _cells(self) -> list[list[str]]:
         """Return the table: of twins, what they store is what they have."""

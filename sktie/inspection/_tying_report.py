@@ -1,0 +1,434 @@
+"""What a tie does: parameters in effect, what is borrowed, and what it gains."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from html import escape
+from typing import Any
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from sktie._typing import Array, FloatArray
+from sktie.inspection._fitted import optional
+from sktie.inspection._tables import Span, html_table, text_table
+from sktie.inspection._tied import TiedRows, check_kind, mean_and_error, tied_rows
+from sktie.linear_model._path import NoMinimum, Stop
+from sktie.model_selection._scores import ROWWISE
+
+#: What the model is compared with, at the same C.
+OTHERS = {"separate": 0.0, "pooled": float("inf")}
+NAMES = {"this model": "this model", "separate": "tie=0", "pooled": "tie=inf"}
+#: Relative differences of objectives that rounding may explain, at least.
+SLACK = 1e-6
+
+
+@dataclass(frozen=True)
+class DomainTying:
+    """What a tie does to one domain, or to all.
+
+    Attributes
+    ----------
+    domain : str
+        Label, or "all".
+    n_samples : int
+        Rows.
+    n_parameters : int
+        Free parameters that these would have without any penalty.
+    effective_parameters : float
+        How many of them the rows determine.
+    own, borrowed, decay, pair : float
+        Shares of the estimate, which sum to 1: what its own rows say, what those of
+        other domains say, and the pull of the decay to 0 and of a fixed pair.
+    gain_over_separate, gain_over_pooled : float
+        Mean leave-one-out log-loss of the model with ``tie=0``, or ``tie=inf``, less
+        that of this model: positive where this one is better. NaN where there is none.
+    separate_error, pooled_error : float
+        Their standard errors, paired by rows.
+    """
+
+    domain: str
+    n_samples: int
+    n_parameters: int
+    effective_parameters: float
+    own: float
+    borrowed: float
+    decay: float
+    pair: float
+    gain_over_separate: float
+    separate_error: float
+    gain_over_pooled: float
+    pooled_error: float
+
+
+@dataclass(frozen=True)
+class TyingReport:
+    """What a tie does to a model, and whether it helps.
+
+    Print the report for a table, or leave it at the end of a notebook's cell.
+    `tying_report` makes it.
+
+    Parameters
+    ----------
+    tie, C : float
+        Strengths of the model.
+    domains : tuple
+        A row for each domain, with the attributes ``domain``, ``n_samples``,
+        ``n_parameters``, ``effective_parameters``, the shares ``own``, ``borrowed``,
+        ``decay`` and ``pair``, ``gain_over_separate`` and ``separate_error``,
+        ``gain_over_pooled`` and ``pooled_error``. Empty for a fixed pair.
+    total : object
+        Such a row for all; its shares are means over the domains.
+    stored_parameters : int
+        Numbers that the model consists of.
+    logical_parameters : int
+        Coefficients and intercepts of all domains.
+    anchor_factor : float or None
+        ``tie / (tie + 1/C)``: tie and decay together pull to this multiple of the
+        pair's coefficients. None for domains.
+    effective_anchor : ndarray of shape (1 or n_classes, n_features) or None
+        This multiple of them.
+    unavailable : dict of str to str
+        For "separate", "pooled" or "this model" without a leave-one-out loss: why.
+
+    See Also
+    --------
+    tying_report : Makes it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktie import TiedLogisticRegression
+    >>> from sktie.inspection import tying_report
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(400, 3))
+    >>> domain = np.array(["large", "large", "large", "small"])[np.arange(400) % 4]
+    >>> y = X[:, 0] + (domain == "large") * X[:, 1] + rng.logistic(size=400) > 0
+    >>> model = TiedLogisticRegression(tie=3).fit(X, y, sample_domain=domain)
+    >>> print(tying_report(model, X, y, sample_domain=domain))
+    tie=3, C=1: 7.0 parameters in effect, 8 stored, of 8
+    <BLANKLINE>
+                  parameters     share of the estimate  gain in log-loss over
+    domain  rows  in effect  of  own  borrowed  decay        separate          pooled
+    large    300        3.7   4  93%        5%     2%  +0.001 ± 0.001  +0.003 ± 0.005
+    small    100        3.3   4  82%       14%     4%  +0.004 ± 0.005  +0.012 ± 0.025
+    all      400        7.0   8  88%        9%     3%  +0.001 ± 0.002  +0.005 ± 0.007
+    <BLANKLINE>
+    Gains: leave-one-out log-loss, ± its paired standard error; + is for this tie.
+    """
+
+    tie: float
+    C: float
+    domains: tuple[DomainTying, ...]
+    total: DomainTying
+    stored_parameters: int
+    logical_parameters: int
+    anchor_factor: float | None
+    effective_anchor: FloatArray | None
+    unavailable: dict[str, str]
+
+    @property
+    def effective_parameters(self) -> float:
+        """Parameters that the rows determine, over all domains."""
+        return self.total.effective_parameters
+
+    def to_frame(self) -> Any:
+        """Return all numbers of the table.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row for each domain, and for "all"; NaN where there is no number.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+        """
+        pandas = optional("pandas", "TyingReport.to_frame")
+        names = [part.name for part in fields(DomainTying)]
+        rows = [[getattr(row, name) for name in names] for row in self._rows]
+        return pandas.DataFrame(rows, columns=names).set_index("domain")
+
+    @property
+    def _rows(self) -> tuple[DomainTying, ...]:
+        return *self.domains, self.total
+
+    @property
+    def _tied_to_pair(self) -> bool:
+        return self.anchor_factor is not None
+
+    def __str__(self) -> str:
+        table = text_table(self._spans(), self._cells())
+        return "\n".join([self._title(), "", table, "", *self._notes()])
+
+    def _repr_html_(self) -> str:
+        table = html_table(self._spans(), self._cells(), last="all")
+        notes = "<br/>".join(escape(note) for note in self._notes())
+        return f"<div><p>{escape(self._title())}</p>{table}<p>{notes}</p></div>"
+
+    def _title(self) -> str:
+        return (
+            f"tie={self.tie:.3g}, C={self.C:.3g}: {self.effective_parameters:.1f} "
+            f"parameters in effect, {self.stored_parameters:,} stored, of "
+            f"{self.logical_parameters:,}"
+        )
+
+    def _spans(self) -> list[Span]:
+        return [
+            ("", 1),
+            ("", 1),
+            ("parameters", 2),
+            ("share of the estimate", 3),
+            ("gain in log-loss over", 2),
+        ]
+
+    def _cells(self) -> list[list[str]]:
+        pair = self._tied_to_pair
+        shares = ["own", "decay", "pair"] if pair else ["own", "borrowed", "decay"]
+        others = ["no tie", "the pair"] if pair else ["separate", "pooled"]
+        table = [["domain", "rows", "in effect", "of", *shares, *others]]
+        for row in self._rows:
+            cells = [row.domain, f"{row.n_samples:,}"]
+            cells += [f"{row.effective_parameters:.1f}", f"{row.n_parameters:,}"]
+            cells += [f"{getattr(row, name):.0%}" for name in shares]
+            cells.append(_gain(row.gain_over_separate, row.separate_error))
+            cells.append(_gain(row.gain_over_pooled, row.pooled_error))
+            table.append(cells)
+        return table
+
+    def _notes(self) -> list[str]:
+        notes = ["Gains: leave-one-out log-loss, ± its paired standard error; + is for"]
+        notes[0] += " this tie."
+        for name, why in self.unavailable.items():
+            notes.append(f"No leave-one-out loss of {NAMES[name]}: {why}.")
+        if self._tied_to_pair:
+            notes.append(
+                f"Tie and decay together pull to {self.anchor_factor:.3g} times the "
+                "coefficients of the pair."
+            )
+        return notes
+
+
+def _gain(gain: float, error: float) -> str:
+    if np.isnan(gain):
+        return "-"
+    return f"{gain:+.3f} ± {error:.3f}" if gain or error else "0"
+
+
+def tying_report(
+    estimator: Any,
+    X: Any,
+    y: Any,
+    *,
+    sample_weight: Any = None,
+    sample_domain: Any = None,
+) -> TyingReport:
+    r"""Tell what the tie of a fitted model does, and whether it helps.
+
+    Parameters
+    ----------
+    estimator : TiedLogisticRegression or TiedLogisticRegressionCV
+        A fitted model, with domains or a fixed pair.
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        The rows it was fitted to, and no others: that they are is checked.
+    y : array-like of shape (n_samples,)
+        Their labels.
+    sample_weight : array-like of shape (n_samples,), default=None
+        The weights it was fitted with.
+    sample_domain : array-like of shape (n_samples,), default=None
+        The domains it was fitted with, where ``pair`` names no column.
+
+    Returns
+    -------
+    TyingReport
+        Effective parameters, shares and gains; prints as a table.
+
+    Raises
+    ------
+    TypeError
+        If the estimator is of another kind.
+    ValueError
+        If these are not the rows of its `fit`, if it ties nothing, if the rows have no
+        minimum, and if members have too many coefficients for Hessians.
+    sklearn.exceptions.NotFittedError
+        If it is not fitted.
+
+    See Also
+    --------
+    tying_path : The same model at all strengths.
+
+    Notes
+    -----
+    Near its minimum the estimate of domain t is a weighted mean of what the rows of
+    each domain say, of the pair, and of the zero of the decay. With ``H_s`` the Hessian
+    of the losses of domain s, ``V`` the inverse of the whole Hessian and q parameters
+    for each domain, the shares are mean diagonal elements of the weights::
+
+        own = tr(V_tt H_t) / q,    borrowed = sum_{s != t} tr(V_ts H_s) / q
+
+    and what is left is that of decay and pair. The effective number of parameters is
+    ``tr(V_tt H_t)`` for a domain and their sum for all, as in ridge regression. With K
+    classes, q counts K - 1 outputs. What neither rows nor penalties determine (at
+    C=inf) counts with the decay.
+
+    Gains compare with ``tie=0`` and ``tie=inf`` at the C of the model, by the
+    approximate leave-one-out of `TiedLogisticRegressionCV`. If tie or C was chosen on
+    these rows, the gains flatter the choice a little. A fixed pair must come from other
+    rows.
+
+    References
+    ----------
+    .. [1] T. Hastie, R. Tibshirani, J. Friedman (2009). The Elements of Statistical
+       Learning, section 7.6.
+
+    Examples
+    --------
+    A small domain beside a large one:
+
+    >>> import numpy as np
+    >>> from sktie import TiedLogisticRegression
+    >>> from sktie.inspection import tying_report
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(300, 3))
+    >>> domain = np.where(np.arange(300) % 10 == 0, "small", "large")
+    >>> y = X[:, 0] + (domain == "large") * X[:, 1] + rng.logistic(size=300) > 0
+    >>> model = TiedLogisticRegression(tie=3).fit(X, y, sample_domain=domain)
+    >>> report = tying_report(model, X, y, sample_domain=domain)
+    >>> [f"{row.domain} borrows {row.borrowed:.0%}" for row in report.domains]
+    ['large borrows 4%', 'small borrows 31%']
+    """
+    check_kind(estimator)
+    check_is_fitted(estimator)
+    with tied_rows(estimator, X, y, sample_weight, sample_domain) as tied:
+        stop = _fit_again(tied, estimator)
+        losses, unavailable = _losses(tied, stop)
+        rows = tuple(_domain_rows(tied, stop, losses))
+    model = tied.model
+    factor = anchor = None
+    if not hasattr(model, "domains_"):
+        factor = _anchor_factor(stop.tie, stop.C)
+        hub, _ = stop.problem.coordinates.split(stop.result.theta)
+        anchor = factor * model._cut(stop.problem.loss.expand(hub))[0]
+    n_domains, n_outputs, n_coefs = stop.problem.coordinates.shape
+    n_rows = 1 if n_outputs == 1 else n_outputs + 1
+    return TyingReport(
+        tie=stop.tie,
+        C=stop.C,
+        domains=rows[:-1],
+        total=rows[-1],
+        stored_parameters=estimator.n_stored_parameters_,
+        logical_parameters=n_domains * n_rows * n_coefs,
+        anchor_factor=factor,
+        effective_anchor=anchor,
+        unavailable=unavailable,
+    )
+
+
+def _anchor_factor(tie: float, C: float) -> float:
+    if tie == 0:
+        return 0.0
+    return 1.0 if np.isinf(tie) else tie / (tie + 1.0 / C)
+
+
+def _fit_again(tied: TiedRows, estimator: Any) -> Stop:
+    """Return the fit to these rows, which must be the fit that the estimator holds."""
+    model = tied.model
+    if tied.too_wide:
+        raise ValueError(f"There is no report: {tied.too_wide}.")
+    for name, what in (("classes_", "classes"), ("domains_", "domains")):
+        then, now = (getattr(m, name, np.empty(0)).tolist() for m in (estimator, model))
+        if then != now:
+            raise ValueError(
+                f"X and y hold the {what} {now}, but estimator was fitted to {then}; "
+                "expected the rows of its fit. Leave-one-out says nothing about others."
+            )
+    try:
+        stop = tied.path.fit(float(model.tie), float(model.C))
+    except NoMinimum as error:
+        raise ValueError(f"The rows have no minimum to report on: {error}.") from None
+    coef, intercept = estimator.coef_[np.newaxis], estimator.intercept_[np.newaxis]
+    if hasattr(model, "domains_"):
+        coef, intercept = estimator.domain_coef_, estimator.domain_intercept_
+    problem = stop.problem
+    members = problem.loss.reduce(model._join(coef, intercept).astype(np.float64))
+    there, _ = problem.value_gradient(problem.coordinates.locate(members))
+    lowest, then = stop.result.value, float(estimator.objective_)
+    slack = max(SLACK, 1e3 * problem.eps, 10 * float(model.tol)) * abs(lowest)
+    if max(abs(there - lowest), abs(then - lowest)) > slack:
+        raise ValueError(
+            f"estimator is no fit to these rows: their objective is {there:.8g} at its "
+            f"coefficients and {lowest:.8g} at the minimum, and its fit ended at "
+            f"{then:.8g}; expected three equal numbers. Pass X, y, sample_weight and "
+            "sample_domain of its fit, which must have converged. Leave-one-out says "
+            "nothing about other rows: for these there is score."
+        )
+    return stop
+
+
+def _losses(tied: TiedRows, stop: Stop) -> tuple[dict[str, FloatArray], dict[str, str]]:
+    """Return leave-one-out log-losses by row, and why there are none."""
+    losses: dict[str, FloatArray] = {}
+    unavailable: dict[str, str] = {}
+    for name in NAMES:
+        tie = OTHERS.get(name, stop.tie)
+        if name in OTHERS and tie == stop.tie and "this model" in losses:
+            losses[name] = losses["this model"]
+            continue
+        try:
+            other = tied.path.fit(tie, stop.C) if name in OTHERS else stop
+            raw = tied.without_each_row(other)
+        except NoMinimum as error:
+            unavailable[name] = str(error).rstrip(".")
+            continue
+        losses[name] = -ROWWISE["neg_log_loss"](raw, tied.held.y)
+    return losses, unavailable
+
+
+def _domain_rows(
+    tied: TiedRows, stop: Stop, losses: dict[str, FloatArray]
+) -> Iterator[DomainTying]:
+    """Yield the rows of the domains, if there are some, and that of all."""
+    problem, held = stop.problem, tied.held
+    data = problem.hessians(stop.members)
+    posterior = problem.posterior(data)
+    own, borrowed = posterior.shares(data)
+    rest = 1.0 - own - borrowed
+    pair = np.zeros_like(rest)
+    if not posterior.free_hub:
+        diagonal = np.einsum("tii->ti", posterior.covariances)
+        decayed = diagonal @ np.tile(problem.member_decay, problem.loss.n_outputs)
+        pair = rest - decayed / posterior.size
+    shares = np.stack([own, borrowed, rest - pair, pair])
+    names = getattr(tied.model, "domains_", ())
+    for t, name in enumerate(names):
+        here = held.domain == t
+        yield DomainTying(
+            str(name),
+            int(here.sum()),
+            posterior.size,
+            float(own[t] * posterior.size),
+            *shares[:, t].tolist(),
+            *_gains(losses, held.weight, here),
+        )
+    yield DomainTying(
+        "all",
+        len(held.y),
+        posterior.size * len(own),
+        float(own.sum() * posterior.size),
+        *shares.mean(axis=1).tolist(),
+        *_gains(losses, held.weight, np.ones(len(held.y), dtype=bool)),
+    )
+
+
+def _gains(
+    losses: dict[str, FloatArray], weight: FloatArray, rows: Array
+) -> Iterator[float]:
+    """Yield gains over the others and their standard errors."""
+    for name in OTHERS:
+        if name not in losses or "this model" not in losses:
+            yield from (np.nan, np.nan)
+            continue
+        gain = losses[name] - losses["this model"]
+        yield from mean_and_error(gain[rows], weight[rows])
