@@ -426,3 +426,16 @@ def test_a_fold_without_a_class_is_an_error():
         warnings.simplefilter("ignore", UserWarning)  # scikit-learn's own
         with pytest.raises(ValueError, match=r"expected all\. Use fewer folds"):
             TiedLogisticRegressionCV(-1, ties=[1.0], Cs=1.0, cv=3).fit(X, y)
+
+
+def test_a_lone_row_of_a_class_cannot_be_left_out_of_a_domain_alone():
+    # Without it the domain has one class, and its own intercept would be infinite.
+    X, y = data()
+    own = np.flatnonzero(X[:, -1] == 0)
+    y[own] = 1
+    y[own[4]] = 0
+    model = TiedLogisticRegressionCV(-1, ties=4, Cs=1.0).fit(X, y)
+    assert list(model.failures_) == [(1.0, 0.0)]
+    assert "one row alone of domain 0" in model.failures_[1.0, 0.0]
+    assert np.isneginf(model.scores_[0, 0])
+    assert np.isneginf(model.domain_scores_[:, 0, 0]).all()

@@ -18,7 +18,7 @@ from sktie.linear_model import TiedLogisticRegression
 from sktie.linear_model._base import REMEDIES
 from sktie.linear_model._path import NoMinimum, Path, Stop
 from sktie.model_selection import TiedLogisticRegressionCV
-from sktie.model_selection._scores import Held
+from sktie.model_selection._scores import Held, held_rows
 from sktie.model_selection._tied_cv import MOST_NUMBERS
 
 #: Why the anchor of a prior leaves nothing to be scored.
@@ -74,28 +74,8 @@ class TiedRows:
             raise NoMinimum(KNOWS)
         if self.too_wide:
             raise NoMinimum(self.too_wide)
-        self._check_lone_rows(stop.tie)
         raw, _ = self.path.without_each_row(stop)
         return np.asarray(stop.problem.loss.expand(raw.T).T)
-
-    def _check_lone_rows(self, tie: float) -> None:
-        """Check that no domain which is fitted alone would lose a class with a row."""
-        model, held = self.model, self.held
-        if model._strengths(1, tie).all() or not model.fit_intercept:
-            return
-        n_classes = len(model.classes_)
-        cell = (held.domain * n_classes + held.y)[held.weight > 0]
-        n_cells = (int(held.domain.max()) + 1) * n_classes
-        lone = np.flatnonzero(np.bincount(cell, minlength=n_cells) == 1)
-        if len(lone):
-            domain, label = divmod(int(lone[0]), n_classes)
-            where = ""
-            if hasattr(model, "domains_"):
-                where = f" of domain {model.domains_[domain]!s}"
-            raise NoMinimum(
-                f"one row alone{where} has class {model.classes_[label]!s}; without it "
-                f"{model._dial(tie)} has no fit"
-            )
 
 
 def check_kind(estimator: Any) -> None:
@@ -143,21 +123,6 @@ def tied_rows(
             "sample_domain. Name the column of the domains as pair, pass "
             "sample_domain, or tie it to a fitted model."
         )
-    n_rows = n_samples_of(X)
-    places = np.flatnonzero(rows.everything.y_index[:n_rows] >= 0)
-    if rows.design.order is not None:
-        places = places[rows.design.order]
-    weight: FloatArray = np.ones(n_rows)
-    if sample_weight is not None:
-        weight[:] = sample_weight
-    held = Held(rows.y_index, weight[places], rows.domain)
+    held, _ = held_rows(rows, n_samples_of(X), sample_weight)
     with workers(model.n_jobs, rows.design.n_lanes) as crew:
         yield TiedRows(model, Path(model, rows, crew), held)
-
-
-def mean_and_error(values: FloatArray, weight: FloatArray) -> tuple[float, float]:
-    """Return the weighted mean of rows and its standard error."""
-    mass = weight.sum()
-    mean = float(weight @ values / mass)
-    spread = np.square(weight) @ np.square(values - mean)
-    return mean, float(np.sqrt(spread) / mass)

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from sktie._typing import Array, FloatArray
-from sktie.inspection._tied import TiedRows, mean_and_error, tied_rows
+from sktie.inspection._tied import TiedRows, tied_rows
 from sktie.linear_model._path import NoMinimum, Stop
-from sktie.model_selection._scores import ROWWISE, Scores, choose
+from sktie.model_selection._scores import ROWWISE, Scores, choose, mean_and_error
 from sktie.model_selection._tied_cv import grid_of_ties
 
 #: Strengths where none are given: 0, infinity, and three to a decade between.

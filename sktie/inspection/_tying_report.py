@@ -13,9 +13,9 @@ from sklearn.utils.validation import check_is_fitted
 from sktie._typing import Array, FloatArray
 from sktie.inspection._fitted import optional
 from sktie.inspection._tables import Span, html_table, text_table
-from sktie.inspection._tied import TiedRows, check_kind, mean_and_error, tied_rows
+from sktie.inspection._tied import TiedRows, check_kind, tied_rows
 from sktie.linear_model._path import NoMinimum, Stop
-from sktie.model_selection._scores import ROWWISE
+from sktie.model_selection._scores import ROWWISE, mean_and_error
 
 #: What the model is compared with, at the same C.
 OTHERS = {"separate": 0.0, "pooled": float("inf")}

@@ -120,7 +120,13 @@ class Path:
 
         Rows that Newton steps cannot take out are left out by fits of their own; their
         number is returned too.
+
+        Raises
+        ------
+        NoMinimum
+            Where a domain that is fitted alone would lose a class with a row.
         """
+        self._check_lone_rows(stop.tie)
         rows = survey(stop.problem, stop.members)
         self._hessians = hessians = rows.hessians
         covariances = stop.problem.posterior(hessians).covariances
@@ -140,3 +146,27 @@ class Path:
             own = problem.members(result.theta)[domain[row]]
             raw[row] = problem.design.row(int(row)) @ own.T
         return raw, len(left)
+
+    def _check_lone_rows(self, tie: float) -> None:
+        """Check that no domain which is fitted alone would lose a class with a row.
+
+        Its intercept, which nothing holds, would then be infinite.
+        """
+        model, rows = self.model, self.rows
+        if model._strengths(1, tie).all() or not model.fit_intercept:
+            return
+        n_classes = len(model.classes_)
+        cell = rows.domain * n_classes + rows.y_index
+        if rows.weight is not None:
+            cell = cell[rows.weight > 0]
+        lone = np.flatnonzero(np.bincount(cell) == 1)
+        if not len(lone):
+            return
+        domain, label = divmod(int(lone[0]), n_classes)
+        where = ""
+        if hasattr(model, "domains_"):
+            where = f" of domain {model.domains_[domain]!s}"
+        raise NoMinimum(
+            f"one row alone{where} has class {model.classes_[label]!s}; without it "
+            f"{model._dial(tie)} has no fit"
+        )

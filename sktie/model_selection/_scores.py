@@ -37,6 +37,35 @@ class Held:
         return Held(self.y[places], self.weight[places], self.domain[places])
 
 
+def held_rows(rows: Any, n_rows: int, sample_weight: Any) -> tuple[Held, IntArray]:
+    """Return the labelled rows as a model has read them, and their places among all.
+
+    Parameters
+    ----------
+    rows : object
+        What ``TiedLogisticRegression._read`` returns.
+    n_rows : int
+        Rows that were given, those without a label included.
+    sample_weight : array-like of shape (n_rows,) or None
+        Their weights, those of classes not included.
+    """
+    places = np.flatnonzero(rows.everything.y_index[:n_rows] >= 0)
+    if rows.design.order is not None:
+        places = places[rows.design.order]
+    weight: FloatArray = np.ones(n_rows)
+    if sample_weight is not None:
+        weight[:] = sample_weight
+    return Held(rows.y_index, weight[places], rows.domain), places
+
+
+def mean_and_error(values: FloatArray, weight: FloatArray) -> tuple[float, float]:
+    """Return the weighted mean of rows and its standard error."""
+    mass = weight.sum()
+    mean = float(weight @ values / mass)
+    spread = np.square(weight) @ np.square(values - mean)
+    return mean, float(np.sqrt(spread) / mass)
+
+
 class Predicted(ClassifierMixin, BaseEstimator):
     """Stands for a fitted classifier before scorers: what it predicts is known."""
 
@@ -127,11 +156,8 @@ class Scores:
             self._folds[-1][place] = score
             return score
         scores = self._rowwise(raw, held.y)
-        mass = held.weight.sum()
-        mean = float(held.weight @ scores / mass)
-        spread = np.sqrt(np.square(held.weight) @ np.square(scores - mean))
-        self._folds[-1][place] = mean
-        self._errors[place] = spread / mass
+        mean, error = mean_and_error(scores, held.weight)
+        self._folds[-1][place], self._errors[place] = mean, error
         size = len(self._sums)
         weighted = held.weight * scores
         self._sums[:, *place] += np.bincount(held.domain, weighted, minlength=size)

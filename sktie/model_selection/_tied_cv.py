@@ -25,7 +25,7 @@ from sktie.linear_model._base import REMEDIES
 from sktie.linear_model._classifier import TiedLinearClassifier
 from sktie.linear_model._logistic import TiedLogisticRegression
 from sktie.linear_model._path import NoMinimum, Path, Stop
-from sktie.model_selection._scores import Held, Scores, choose
+from sktie.model_selection._scores import Held, Scores, choose, held_rows
 
 #: Folds where leave-one-out would not be honest, or is out of reach.
 FOLDS = 5
@@ -275,20 +275,20 @@ class TiedLogisticRegressionCV(TiedLinearClassifier):
         design = path.rows.design
         shape = (self.Cs_.size, self.ties_.size)
         scores = Scores(self.scoring, self.classes_, shape, design.n_domains)
-        labelled = np.flatnonzero(path.rows.everything.y_index[: data.n_rows] >= 0)
-        places = labelled if design.order is None else labelled[design.order]
-        weight: FloatArray = np.ones(data.n_rows)
-        if data.sample_weight is not None:
-            weight[:] = data.sample_weight
+        held, places = held_rows(path.rows, data.n_rows, data.sample_weight)
         back = np.argsort(places)
-        held = Held(path.rows.y_index, weight[places], path.rows.domain).take(back)
+        held, labelled = held.take(back), places[back]
         self.failures_: dict[tuple[float, float], str] = {}
         self.cv_ = self._scheme(path)
         if isinstance(self.cv_, str):
             self.n_refitted_ = 0
             scores.new_fold()
             for place, stop in self._walk(path):
-                raw, n_refitted = path.without_each_row(stop)
+                try:
+                    raw, n_refitted = path.without_each_row(stop)
+                except NoMinimum as error:
+                    self.failures_[stop.C, stop.tie] = str(error)
+                    continue
                 self.n_refitted_ += n_refitted
                 public = stop.problem.loss.expand(raw[back].T).T
                 self._tell(stop, scores.add(place, public, held), callback)
@@ -405,10 +405,9 @@ class _Data(NamedTuple):
 
     def take(self, rows: IntArray) -> _Data:
         """Return some of the rows."""
-
         parts = indexable(*self[:4])
         cut = [None if part is None else _safe_indexing(part, rows) for part in parts]
-        return _Data(*cut, self.X_unlabeled)
+        return _Data._make([*cut, self.X_unlabeled])
 
 
 def _fitted_names(estimator: Any) -> list[str]:
