@@ -8,6 +8,7 @@ import numpy as np
 
 from sktie._design import Block
 from sktie._linalg import TINY
+from sktie._posterior import spread
 from sktie._problem import TiedProblem
 from sktie._typing import FloatArray, IntArray
 
@@ -135,13 +136,10 @@ def _measure(
         rows = design.dense_rows(block)
         covariance = blocks[block.segments[0].domain].astype(design.dtype)
         bend = np.empty((len(rows), n_outputs, n_outputs))
-        spread = np.empty_like(bend)
         for k in range(n_outputs):
             for j in range(k + 1):
                 bend[:, k, j] = bend[:, j, k] = loss.hessian_block(curvature, k, j)
-                taken = rows @ covariance[k, :, j]
-                spread[:, k, j] = spread[:, j, k] = np.einsum("ij,ij->i", taken, rows)
-        return raw, gradient, bend, spread
+        return raw, gradient, bend, spread(rows, covariance)
 
     pieces = [b for _, blocks in design.domain_blocks(n_outputs) for b in blocks]
     parts = problem.workers.map(measure, pieces)
