@@ -104,11 +104,13 @@ LINEAR = [
     # No fit_intercept=False without a pair: check_class_weight_classifiers needs an
     # intercept; LogisticRegression(fit_intercept=False) fails it in the same way.
     TiedLogisticRegression(tie_intercept=False, tol=0.0, max_iter=200),
+    TiedLogisticRegression(store_covariance=True),
     TiedLogisticRegression(ShapePrior()),
     TiedLogisticRegression(ShapePrior(), tie=30.0, tie_intercept=False),
     TiedLogisticRegression(ShapePrior(), tie=0.0, class_weight="balanced"),
     SignDomains(handle_unknown="shared"),
     SignDomains(handle_unknown="shared", tie=np.inf, decay="shared"),
+    SignDomains(handle_unknown="shared", store_covariance=True),
     SignDomains(handle_unknown="shared", tie=1e-3, tie_intercept=0.5, solver="lbfgs"),
     # tol: see above.
     TiedLogisticRegression(KMeansPrior(2, random_state=0), tol=1e-20),

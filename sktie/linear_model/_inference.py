@@ -66,7 +66,9 @@ class InferenceMixin(TiedLinearModel):
             "decay": np.tile(problem.member_decay, problem.loss.n_outputs),
         }
 
-    def coef_covariance(self, domain: Any = None, *, kind: str = "laplace") -> Any:
+    def coef_covariance(
+        self, domain: Any = None, *, kind: str = "laplace"
+    ) -> FloatArray:
         r"""Return the covariance of the coefficients, the intercept among them.
 
         Parameters
@@ -126,7 +128,7 @@ class InferenceMixin(TiedLinearModel):
         )
         rows = np.einsum("ak,kplq,bl->apbq", basis, blocks, basis, optimize=True)
         size = rows.shape[0] * rows.shape[1]
-        return rows.reshape(size, size).astype(self.coef_.dtype)
+        return np.asarray(rows.reshape(size, size).astype(self.coef_.dtype))
 
     def coef_interval(
         self, domain: Any = None, coverage: float = 0.95, *, kind: str = "laplace"
@@ -288,14 +290,14 @@ class InferenceMixin(TiedLinearModel):
         total = curvature.sum(axis=0) + known["mean_decay"]
         try:
             mean = np.diag(posterior.mean_covariance) * total
-            inflation = float(max(own.max(), mean.max()))
+            inflation = max(own.max(), np.abs(mean).max())
         except np.linalg.LinAlgError:  # singular to the last digit
             inflation = np.inf
         if inflation > MOST_INFLATION:
             raise ValueError(
-                "The rows leave some combination of the coefficients open, such as "
-                f"that of collinear features, and C={self.C} does not hold it: it has "
-                "no variance. Use a finite C, or drop such features."
+                "The rows leave some combination of the coefficients open, as those of "
+                f"collinear features or separable classes do, and C={self.C} does not "
+                "hold it: it has no variance. Use a finite C."
             )
 
     def _unseen(self, mean: FloatArray) -> FloatArray:
