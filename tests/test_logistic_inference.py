@@ -1,6 +1,5 @@
 """Covariances and intervals against inverses, textbooks and simulated truths."""
 
-
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -180,6 +179,10 @@ def test_fixed_parameters_vary_not_at_all():
     assert_array_equal(model.coef_covariance(), 0)
     lower, upper = model.predict_interval(case.X)
     assert_allclose(lower, upper, rtol=1e-12)
+    # To the last bit, whatever way a probability is rounded.
+    point = model.predict_proba(case.X)
+    assert (lower <= point).all()
+    assert (point <= upper).all()
 
 
 @kinds
@@ -366,6 +369,17 @@ def test_single_precision_is_near_double(n_classes):
         assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
         found = rough.predict_interval(X.astype(np.float32), kind=kind)
         assert_allclose(found, model.predict_interval(X, kind=kind), atol=1e-4)
+
+
+@classes
+def test_single_precision_keeps_what_cancels_in_a_prediction(n_classes):
+    # Two features that are nearly one: coefficients vary by hundreds, their sum little.
+    case = make_instance((200,), n_classes, n_features=1)
+    twin = case.X + 1e-3 * np.random.default_rng(0).normal(size=case.X.shape)
+    X = np.column_stack([case.X, twin]).astype(np.float32)
+    model = TiedLogisticRegression(C=1e6, store_covariance=True).fit(X, case.y)
+    rough = model.predict_interval(X)
+    assert_allclose(rough, model.predict_interval(X.astype(float)), rtol=1e-3)
 
 
 @kinds

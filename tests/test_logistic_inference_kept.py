@@ -121,7 +121,7 @@ def test_extreme_ties_are_near_their_limit(limit, kind):
 
 
 def test_a_domain_without_a_class_borrows_it():
-    case = make_instance((9, 30, 60), tie=1e-3, C=1e3)
+    case = make_instance((9, 90, 60), tie=1e-3, C=1e3)
     case = case.but(y=np.where(case.domain == 0, 1, case.y))
     errors = [np.sqrt(fit(case).coef_covariance(t)[-1, -1]) for t in range(3)]
     assert 5 < errors[0] < 22  # at most that of the prior

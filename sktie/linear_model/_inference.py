@@ -364,7 +364,7 @@ def _log_odds(
             place: Any = slice(block.start, block.stop)
             if design.order is not None:
                 place = design.order[place]
-            rows = design.dense_rows(block).astype(np.float64)
+            rows = design.dense_rows(block)
             found, gradient = _gradients(raw[place].astype(np.float64), basis)
             variance = np.einsum(
                 "ick,ikl,icl->ic", gradient, spread(rows, covariance), gradient

@@ -34,7 +34,7 @@ from scipy.special import expit, softmax
 from sktie import TiedLogisticRegression
 
 QUESTION = "Coverage of 95 % intervals of tied logistic regression."
-N_FEATURES, N_ROWS, N_TEST, N_UNSEEN, N_REPLICATES = 4, 100, 10, 10, 300
+N_FEATURES, N_ROWS, N_TEST, N_UNSEEN, N_REPLICATES = 4, 100, 10, 10, 100
 GRADED = [20, 50, 100, 200, 400] * 5
 CASES = {
     "T=20 tie=2": {"sizes": [N_ROWS] * 20, "tie": 2.0, "C": 10.0},
