@@ -146,10 +146,12 @@ class InferenceMixin(TiedLinearModel):
 
         Returns
         -------
-        lower, upper : ndarrays of shape (1 or n_classes, n_coefs + 1)
-            Bounds for ``np.column_stack([coef_, intercept_])``, the intercept last; of
-            the shape of ``coef_`` where ``fit_intercept=False``. They are normal: the
-            coefficient plus and minus a multiple of its standard error.
+        lower : ndarray of shape (1 or n_classes, n_coefs + 1)
+            Lower bounds for ``np.column_stack([coef_, intercept_])``, the intercept
+            last; of the shape of ``coef_`` where ``fit_intercept=False``. They are
+            normal: the coefficient minus a multiple of its standard error.
+        upper : ndarray of shape (1 or n_classes, n_coefs + 1)
+            Upper bounds, likewise.
 
         Raises
         ------
@@ -194,9 +196,11 @@ class InferenceMixin(TiedLinearModel):
 
         Returns
         -------
-        lower, upper : ndarrays of shape (n_samples, n_classes)
-            Bounds in [0, 1], in the order of ``classes_``; what `predict_proba` returns
-            is between them.
+        lower : ndarray of shape (n_samples, n_classes)
+            Lower bounds in [0, 1], in the order of ``classes_``; at most what
+            `predict_proba` returns.
+        upper : ndarray of shape (n_samples, n_classes)
+            Upper bounds in [0, 1]; at least that.
 
         Raises
         ------
@@ -208,6 +212,15 @@ class InferenceMixin(TiedLinearModel):
         The interval is normal on the scale of ``log(p / (1 - p))`` of each class alone,
         with the variance of its linear approximation in the coefficients (the delta
         method, exact for two classes), and is transformed back.
+
+        Examples
+        --------
+        >>> from sktie import TiedLogisticRegression
+        >>> X, y = [[0.0], [1.0], [2.0], [3.0]], [0, 1, 0, 1]
+        >>> model = TiedLogisticRegression(store_covariance=True).fit(X, y)
+        >>> lower, upper = model.predict_interval([[3.0]], coverage=0.5)
+        >>> print(f"{lower[0, 1]:.2f} to {upper[0, 1]:.2f}")
+        0.42 to 0.84
         """
         multiple = _multiple(coverage)
         self._check_kept()
