@@ -29,11 +29,14 @@ class Sample:
         Index of each row's class, -1 where it has no label.
     weight : ndarray of shape (n_samples,) or None
         Weights of the rows, those of their classes included.
+    factors : ndarray of shape (n_classes,) or None
+        Weights of the classes.
     """
 
     X: Matrix
     y_index: IntArray
     weight: FloatArray | None
+    factors: FloatArray | None = None
 
     def labelled(self) -> Sample:
         """Return the rows that have a label: these, without a copy, if all have."""
@@ -41,7 +44,7 @@ class Sample:
         if chosen.all():
             return self
         weight = None if self.weight is None else self.weight[chosen]
-        return Sample(self.X[chosen], self.y_index[chosen], weight)
+        return Sample(self.X[chosen], self.y_index[chosen], weight, self.factors)
 
     def with_rows(self, X: Matrix) -> Sample:
         """Return these rows and, after them, rows without a label, of weight 1."""
@@ -55,7 +58,7 @@ class Sample:
         weight = self.weight
         if weight is not None:
             weight = np.concatenate([weight, np.ones(more, weight.dtype)])
-        return Sample(everything, index, weight)
+        return Sample(everything, index, weight, self.factors)
 
 
 def encode_sample(
@@ -87,7 +90,7 @@ def encode_sample(
         # The index -1 of rows without a label finds the last factor.
         share = np.append(factors, 1.0)[index].astype(X.dtype)
         weight = share if weight is None else weight * share
-    return classes, Sample(X, index, weight)
+    return classes, Sample(X, index, weight, factors)
 
 
 def labelled_rows(y: Array, unlabeled: Any) -> Array:

@@ -8,6 +8,7 @@ import numpy as np
 
 from sktie._design import Block
 from sktie._linalg import TINY
+from sktie._posterior import spread
 from sktie._problem import TiedProblem
 from sktie._typing import Array, FloatArray, IntArray
 
@@ -109,8 +110,8 @@ def leave_one_out(
     K. Rahnama Rad, A. Maleki (2020). A scalable estimate of the out-of-sample
     prediction error via approximate leave-one-out cross-validation. JRSS B.
     """
-    spread = _spread(problem, covariances)
-    weights = spread @ rows.bend
+    spreads = _spread(problem, covariances)
+    weights = spreads @ rows.bend
     if problem.loss.n_outputs == 1:
         leverage = weights[:, 0, 0]
         inverse: FloatArray = 1.0 / np.maximum(1.0 - weights, TINY)
@@ -118,7 +119,7 @@ def leave_one_out(
         # The eigenvalues are those of a symmetric matrix, real and not negative.
         leverage = np.linalg.eigvals(weights).real.max(axis=1)
         inverse = np.linalg.inv(np.eye(problem.loss.n_outputs) - weights)
-    step = spread @ rows.gradient[:, :, np.newaxis]
+    step = spreads @ rows.gradient[:, :, np.newaxis]
     raw = rows.raw + (inverse @ step)[:, :, 0]
     trusted = leverage <= MAX_LEVERAGE
     moved = np.abs(raw - rows.raw).max(axis=1)
@@ -157,11 +158,7 @@ def _spread(problem: TiedProblem, covariances: FloatArray) -> FloatArray:
     def measure(block: Block) -> None:
         rows, place = design.dense_rows(block), slice(block.start, block.stop)
         covariance = blocks[block.segments[0].domain].astype(design.dtype)
-        for k in range(n_outputs):
-            for j in range(k + 1):
-                taken = rows @ covariance[k, :, j]
-                own = np.einsum("ij,ij->i", taken, rows)
-                found[place, k, j] = found[place, j, k] = own
+        found[place] = spread(rows, covariance)
 
     pieces = [b for _, blocks in design.domain_blocks(n_outputs) for b in blocks]
     problem.workers.map(measure, pieces)

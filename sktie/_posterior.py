@@ -143,6 +143,34 @@ class Posterior:
         total /= self.n_members**2
         return np.asarray(0.5 * (total + total.T))
 
+    def sandwich(self, meat: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return ``K^-1 M K^-1`` of every member and of the mean, K the Hessian.
+
+        Parameters
+        ----------
+        meat : array of shape (n_members, n, n)
+            Blocks of M, which has no others: what varies in one member's loss is
+            independent of what does in another's.
+
+        Returns
+        -------
+        members : ndarray of shape (n_members, n, n)
+            Diagonal blocks of the sandwich.
+        mean : ndarray of shape (n, n)
+            That of the members' mean.
+        """
+        members, reach = self.covariances @ meat @ self.covariances, self.own
+        if self.free_hub:
+            following = np.swapaxes(self.following, 1, 2)
+            said = following @ meat @ self.following
+            others = said.sum(axis=0) - said
+            members += self._borrowing @ others @ np.swapaxes(self._borrowing, 1, 2)
+            reach = reach + self._borrowing.sum(axis=0) @ following
+        mean = (reach @ meat @ np.swapaxes(reach, 1, 2)).sum(axis=0)
+        mean /= self.n_members**2
+        members = 0.5 * (members + np.swapaxes(members, 1, 2))
+        return np.asarray(members), np.asarray(0.5 * (mean + mean.T))
+
     def apply(self, vectors: FloatArray) -> FloatArray:
         """Return the inverse Hessian times vectors of the members, (n_members, n)."""
         found = np.einsum("tij,tj->ti", self.own, vectors)
@@ -214,3 +242,27 @@ class Posterior:
             divided = np.where(moving, divided, 1.0)
             log_coupling = np.log(self.n_members * member * divided)
         return float(self.n_members * log_own.sum() + log_coupling.sum())
+
+
+def spread(rows: FloatArray, covariance: FloatArray) -> FloatArray:
+    """Return the covariance of the raw predictions of rows.
+
+    Parameters
+    ----------
+    rows : array of shape (n_rows, n_coefs)
+        Rows, the one of the intercept included.
+    covariance : array of shape (n_outputs, n_coefs, n_outputs, n_coefs)
+        Covariance of the parameters.
+
+    Returns
+    -------
+    ndarray of shape (n_rows, n_outputs, n_outputs)
+        ``x' covariance x`` for each pair of outputs.
+    """
+    n_outputs = len(covariance)
+    out = np.empty((len(rows), n_outputs, n_outputs))
+    for k in range(n_outputs):
+        for j in range(k + 1):
+            taken = rows @ covariance[k, :, j]
+            out[:, k, j] = out[:, j, k] = np.einsum("ij,ij->i", taken, rows)
+    return out

@@ -243,9 +243,9 @@ class TiedProblem:
 
     def posterior(self, hessians: FloatArray) -> Posterior:
         """Return what Hessians of the losses of all members leave open."""
-        return Posterior(*self._system(hessians))
+        return Posterior(*self.system(hessians))
 
-    def _system(self, hessians: FloatArray) -> tuple[Any, ...]:
+    def system(self, hessians: FloatArray) -> tuple[Any, ...]:
         """Return what a Newton system consists of, besides a right-hand side."""
         coordinates = self.coordinates
         size = hessians.shape[-1]
@@ -267,7 +267,54 @@ class TiedProblem:
 
         ``visit`` is shown raw predictions and curvatures of every block on the way.
         """
-        design, loss = self.design, self.loss
+
+        def add(block: Block, raw: FloatArray, total: FloatArray) -> None:
+            curvature = self.loss.curvature(raw, self.weight_of(block))
+            if visit is not None:
+                visit(block, raw, curvature)
+            rows = self.design.dense_rows(block)
+            with np.errstate(over="ignore", invalid="ignore"):  # is checked later
+                _add_grams(total, rows, curvature, self.loss)
+
+        return self._summed(members, add)
+
+    def gradient_products(
+        self, members: FloatArray, weight: FloatArray | None
+    ) -> FloatArray:
+        """Return the sums of products of the gradients of rows, (n_members, n, n).
+
+        Parameters
+        ----------
+        members : array of shape (n_members, n_outputs, n_coefs)
+            Where the gradients are taken.
+        weight : array of shape (n_rows,) or None
+            Weights of the products, in the order of the design; gradients have none.
+        """
+
+        def add(block: Block, raw: FloatArray, total: FloatArray) -> None:
+            place = slice(block.start, block.stop)
+            _, gradient = self.loss.value_gradient(self.y[place], raw, None)
+            if weight is not None:
+                gradient = gradient * np.sqrt(weight[place, np.newaxis])
+            rows = self.design.dense_rows(block)
+            parts = [own[:, np.newaxis] * rows for own in gradient.T]
+            for k, left in enumerate(parts):
+                for j, right in enumerate(parts):
+                    total[k, :, j] += left.T @ right
+
+        return self._summed(members, add)
+
+    def _summed(
+        self,
+        members: FloatArray,
+        add: Callable[[Block, FloatArray, FloatArray], None],
+    ) -> FloatArray:
+        """Return sums over the rows of each member, (n_members, n, n).
+
+        ``add(block, raw, total)`` adds a block of rows, whose raw predictions by the
+        members are given, to a total (n_outputs, n_coefs, n_outputs, n_coefs).
+        """
+        design = self.design
         slopes, intercepts = design.widen(members)
         n_outputs, n_coefs = self.coordinates.shape[1:]
 
@@ -275,12 +322,7 @@ class TiedProblem:
             total = np.zeros((n_outputs, n_coefs, n_outputs, n_coefs))
             for block in item[1]:
                 raw = design.raw(block, design.rows(block), slopes, intercepts)
-                curvature = loss.curvature(raw, self.weight_of(block))
-                if visit is not None:
-                    visit(block, raw, curvature)
-                rows = design.dense_rows(block)
-                with np.errstate(over="ignore", invalid="ignore"):  # is checked later
-                    _add_grams(total, rows, curvature, loss)
+                add(block, raw, total)
             return total
 
         pieces = design.domain_blocks(n_outputs)
@@ -429,7 +471,7 @@ class TiedCurvature:
 
     def __init__(self, problem: TiedProblem, hessians: FloatArray) -> None:
         self._coordinates = problem.coordinates
-        self._system = BlockArrow(*problem._system(hessians))
+        self._system = BlockArrow(*problem.system(hessians))
 
     def solve(self, gradient: FloatArray) -> FloatArray:
         coordinates = self._coordinates

@@ -107,11 +107,13 @@ LINEAR = [
     TiedLogisticRegression(tie_intercept=False, tol=0.0, max_iter=200),
     TiedLogisticRegressionCV(ties=3, Cs=[0.1, 1.0]),
     TiedLogisticRegressionCV(ties=2, cv=2, class_weight="balanced"),
+    TiedLogisticRegression(store_covariance=True),
     TiedLogisticRegression(ShapePrior()),
     TiedLogisticRegression(ShapePrior(), tie=30.0, tie_intercept=False),
     TiedLogisticRegression(ShapePrior(), tie=0.0, class_weight="balanced"),
     SignDomains(handle_unknown="shared"),
     SignDomains(handle_unknown="shared", tie=np.inf, decay="shared"),
+    SignDomains(handle_unknown="shared", store_covariance=True),
     SignDomains(handle_unknown="shared", tie=1e-3, tie_intercept=0.5, solver="lbfgs"),
     # tol: see above.
     TiedLogisticRegression(KMeansPrior(2, random_state=0), tol=1e-20),

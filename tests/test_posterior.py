@@ -103,6 +103,23 @@ def test_covariances_are_blocks_of_the_inverse(name, free_hub, n_members, mean_d
 @hubs
 @members
 @pytest.mark.parametrize("mean_decay", [0.0, 0.7])
+def test_sandwiches_are_blocks_of_the_whole(name, free_hub, n_members, mean_decay):
+    strength = STRENGTHS[name]
+    _, hessians = curvatures(n_members)
+    meat, _ = curvatures(n_members, seed=1)
+    members, mean = posterior(hessians, strength, free_hub, mean_decay).sandwich(meat)
+    inverse = dense(hessians, strength, free_hub, mean_decay)
+    whole = np.einsum("tirk,rkl,rlsj->tisj", inverse, meat, inverse)
+    tolerance = {"rtol": 1e-7, "atol": 1e-9}
+    for t in range(n_members):
+        assert_allclose(members[t], whole[t, :, t], **tolerance)
+    assert_allclose(mean, whole.mean(axis=(0, 2)), **tolerance)
+
+
+@strengths
+@hubs
+@members
+@pytest.mark.parametrize("mean_decay", [0.0, 0.7])
 def test_determinants_relative_to_the_prior(name, free_hub, n_members, mean_decay):
     strength, decay = STRENGTHS[name], 0.2
     _, hessians = curvatures(n_members, decay=decay)

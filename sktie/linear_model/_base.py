@@ -246,6 +246,14 @@ class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
 
     def _raw(self, X: Any, sample_domain: Any) -> FloatArray:
         """Return the raw predictions, (n_samples, 1 or n_classes)."""
+        design, members = self._placed(X, sample_domain)
+        return design.predict(members)
+
+    def _placed(self, X: Any, sample_domain: Any) -> tuple[Design, FloatArray]:
+        """Return rows to predict, by domain, and the parameters of each domain.
+
+        With domains the last of these, the shared centre, is for those not seen.
+        """
         check_is_fitted(self)
         X, skip, domains = self._columns(X, sample_domain, reset=False)
         X = check_array(
@@ -261,4 +269,4 @@ class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
         design = Design(
             X, bounds, order=order, skip=skip, fit_intercept=self.fit_intercept
         )
-        return design.predict(members)
+        return design, members

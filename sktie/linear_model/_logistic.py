@@ -33,8 +33,18 @@ from sktie._typing import FloatArray, IntArray, Matrix
 from sktie._validation import check_parameters, unchanged_on_error
 from sktie.linear_model._base import REMEDIES
 from sktie.linear_model._classifier import TiedLinearClassifier
+from sktie.linear_model._inference import InferenceMixin
 from sktie.linear_model._pair import resolve_anchor
 from sktie.solvers import SOLVERS
+
+#: Fitted attributes that not every fit sets.
+FITTED_AT_TIMES = (
+    "domains_",
+    "_domain_coef",
+    "_domain_intercept",
+    "prior_",
+    "_curvature",
+)
 
 
 @dataclass(frozen=True)
@@ -54,7 +64,7 @@ class _Rows:
         return np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))
 
 
-class TiedLogisticRegression(TiedLinearClassifier):
+class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
     r"""Logistic regression whose coefficients are tied, from separate to shared.
 
     Minimises the sum of log-losses, weight decay, and a tie of strength ``tie``::
@@ -121,6 +131,9 @@ class TiedLogisticRegression(TiedLinearClassifier):
         mistakes. None: every label is a class.
     handle_unknown : {"error", "shared"}, default="error"
         For domains in prediction that `fit` did not see: raise, or use the centre.
+    store_covariance : bool, default=False
+        Whether to keep what `coef_covariance`, `coef_interval` and `predict_interval`
+        need: two arrays of (n_domains, n, n), with n coefficients for each domain.
     solver : {"auto", "newton-cholesky", "lbfgs", "newton-cg"}, default="auto"
         How to minimise. "auto" chooses by the numbers of rows, features, domains,
         classes and stored entries.
@@ -230,6 +243,7 @@ class TiedLogisticRegression(TiedLinearClassifier):
         "class_weight": [None, dict, StrOptions({"balanced"})],
         "unlabeled": [None, Integral, str],
         "handle_unknown": [StrOptions({"error", "shared"})],
+        "store_covariance": ["boolean"],
         "solver": [StrOptions({"auto", *SOLVERS})],
         "tol": [Interval(Real, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
@@ -250,6 +264,7 @@ class TiedLogisticRegression(TiedLinearClassifier):
         class_weight: Any = None,
         unlabeled: Any = None,
         handle_unknown: str = "error",
+        store_covariance: bool = False,
         solver: str = "auto",
         tol: float = 1e-8,
         max_iter: int = 1000,
@@ -266,6 +281,7 @@ class TiedLogisticRegression(TiedLinearClassifier):
         self.class_weight = class_weight
         self.unlabeled = unlabeled
         self.handle_unknown = handle_unknown
+        self.store_covariance = store_covariance
         self.solver = solver
         self.tol = tol
         self.max_iter = max_iter
@@ -317,7 +333,9 @@ class TiedLogisticRegression(TiedLinearClassifier):
                 fit_callbacks(self, X, y, self.max_iter) as callback,
             ):
                 problem = self._problem(rows, crew)
+                self._check_room(problem)
                 result = self._solve(problem, previous, callback)
+                self._keep(problem, result, rows.everything.factors)
             self._warn(result)
             self._store(problem, result)
         return self
@@ -338,7 +356,7 @@ class TiedLogisticRegression(TiedLinearClassifier):
         everything = append_unlabeled(self, everything, X_unlabeled)
         X, y_index, weight = sample.X, sample.y_index, sample.weight
         bounds, order = np.array([0, X.shape[0]]), None
-        for name in ("domains_", "_domain_coef", "_domain_intercept", "prior_"):
+        for name in FITTED_AT_TIMES:
             self.__dict__.pop(name, None)
         if domains is not None:
             self.domains_ = domains.labels

@@ -1,0 +1,408 @@
+"""How sure a fitted classifier is of its coefficients and of its probabilities."""
+
+from __future__ import annotations
+
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from scipy.special import expit, logsumexp, ndtri
+from sklearn.utils.validation import check_is_fitted
+
+from sktie._design import Design
+from sktie._domains import domain_index, encode_domains
+from sktie._loss import Loss, classification_loss, probability
+from sktie._posterior import Posterior, spread
+from sktie._problem import TiedProblem
+from sktie._typing import FloatArray
+from sktie.linear_model._base import TiedLinearModel
+from sktie.solvers import SolverResult
+
+#: Numbers in the Hessians of all domains that are still kept: 1 GiB.
+MOST_NUMBERS = 1 << 27
+#: Above this variance, relative to that of a coefficient alone, rounding decides.
+MOST_INFLATION = 1e12
+KINDS = ("laplace", "sandwich")
+
+
+class InferenceMixin(TiedLinearModel):
+    """Covariances and intervals, from what `fit` keeps of the curvature there."""
+
+    def _check_room(self, problem: TiedProblem) -> None:
+        """Check, before it is fitted, that what `_keep` keeps is not too large."""
+        n_members, n_outputs, n_coefs = problem.coordinates.shape
+        n = n_outputs * n_coefs
+        if self.store_covariance and n_members * n**2 > MOST_NUMBERS:
+            raise ValueError(
+                f"store_covariance=True keeps {n_members} x {n} x {n} numbers, one "
+                f"for each pair of coefficients of a domain; expected {MOST_NUMBERS} "
+                "at most. Select features, or leave store_covariance=False."
+            )
+
+    def _keep(
+        self, problem: TiedProblem, result: SolverResult, factors: FloatArray | None
+    ) -> None:
+        """Keep the curvature at the minimum, and how the gradients of rows vary.
+
+        Sample weights are numbers of rows. Weights of classes, ``factors``, are not:
+        they change what is minimised, so gradients have them, and their products twice.
+        """
+        if not self.store_covariance:
+            return
+        members = problem.members(result.theta)
+        weight = problem.weight
+        if factors is not None and weight is not None:
+            weight = weight * factors[problem.loss.class_index(problem.y)]
+        hessians, scale, pull, free_hub, mean_decay, _ = problem.system(
+            problem.hessians(members)
+        )
+        self._curvature = {
+            "hessians": hessians,
+            "products": problem.gradient_products(members, weight),
+            "scale": scale,
+            "weight": pull,
+            "free_hub": free_hub,
+            "mean_decay": mean_decay,
+            "decay": np.tile(problem.member_decay, problem.loss.n_outputs),
+        }
+
+    def coef_covariance(
+        self, domain: Any = None, *, kind: str = "laplace"
+    ) -> FloatArray:
+        r"""Return the covariance of the coefficients, the intercept among them.
+
+        Parameters
+        ----------
+        domain : str or int, default=None
+            A label in ``domains_``. With ``handle_unknown="shared"`` any other label
+            is a domain not seen yet. None: the shared centre, the mean over the
+            domains; or the only model there is.
+        kind : {"laplace", "sandwich"}, default="laplace"
+            "laplace" trusts the model: the inverse Hessian of the objective at the
+            minimum, the covariance of the parameters given the data in the normal
+            approximation that takes decay and tie for the logarithm of a prior.
+            "sandwich" trusts the rows to be independent and not the probabilities:
+            how much the estimates would vary, by the gradients of the rows.
+
+        Returns
+        -------
+        ndarray of shape (n, n)
+            For the numbers in ``np.column_stack([coef_, intercept_]).ravel()``: the
+            coefficients of the first row and its intercept, those of the next, and so
+            on. One row for two classes; for more, rows and columns sum to zero over
+            the classes, as the coefficients do. No intercepts where
+            ``fit_intercept=False``. Has the dtype of ``coef_``.
+
+        Raises
+        ------
+        ValueError
+            If the model was fitted with ``store_covariance=False``; if nothing says
+            what the covariance is: for a direction of the coefficients that neither
+            rows nor decay determine, and for a domain not seen where coefficients or
+            intercept are not tied.
+
+        Notes
+        -----
+        With K the Hessian over all domains, M the sum over the rows of ``g g'``, and g
+        the gradient of the loss of a row, the covariance is the block of the domain in
+        ``K^-1`` or in ``K^-1 M K^-1``. The rows of other domains count through the
+        tie. Sample weights are numbers of rows.
+
+        Domains not seen differ from the centre as the others do: to the covariance of
+        the centre, ``(1 + 1/T) / (2 tie + 1/C)`` is added for each coefficient
+        (without ``1/C`` for the intercept, which has its own strength, and where
+        ``decay="shared"``).
+
+        References
+        ----------
+        .. [1] D. MacKay (1992). The evidence framework applied to classification
+           networks. Neural Computation 4.
+        .. [2] H. White (1982). Maximum likelihood estimation of misspecified models.
+           Econometrica 50.
+        """
+        covariance = self._covariance(self._place(domain), kind)
+        basis = self._loss().expand(np.eye(self._loss().n_outputs))
+        n_outputs = basis.shape[1]
+        blocks = covariance.reshape(
+            n_outputs, -1, n_outputs, covariance.shape[1] // n_outputs
+        )
+        rows = np.einsum("ak,kplq,bl->apbq", basis, blocks, basis, optimize=True)
+        size = rows.shape[0] * rows.shape[1]
+        return np.asarray(rows.reshape(size, size).astype(self.coef_.dtype))
+
+    def coef_interval(
+        self, domain: Any = None, coverage: float = 0.95, *, kind: str = "laplace"
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return an interval for each coefficient and intercept.
+
+        Parameters
+        ----------
+        domain : str or int, default=None
+            As in `coef_covariance`.
+        coverage : float, default=0.95
+            Probability that an interval holds its coefficient, in (0, 1).
+        kind : {"laplace", "sandwich"}, default="laplace"
+            As in `coef_covariance`.
+
+        Returns
+        -------
+        lower : ndarray of shape (1 or n_classes, n_coefs + 1)
+            Lower bounds for ``np.column_stack([coef_, intercept_])``, the intercept
+            last; of the shape of ``coef_`` where ``fit_intercept=False``. They are
+            normal: the coefficient minus a multiple of its standard error.
+        upper : ndarray of shape (1 or n_classes, n_coefs + 1)
+            Upper bounds, likewise.
+
+        Raises
+        ------
+        ValueError
+            As `coef_covariance`; or for a coverage outside (0, 1).
+        """
+        multiple = _multiple(coverage)
+        place, centre = self._place(domain), self._join(self.coef_, self.intercept_)
+        if place is not None and place < len(self.domains_):
+            own = self.domain_coef_[place], self.domain_intercept_[place]
+            centre = self._join(*own)
+        variance = np.diag(self.coef_covariance(domain, kind=kind))
+        width = multiple * np.sqrt(np.maximum(variance, 0)).reshape(centre.shape)
+        width = width.astype(centre.dtype)
+        return centre - width, centre + width
+
+    def predict_interval(
+        self,
+        X: Any,
+        *,
+        sample_domain: Any = None,
+        coverage: float = 0.95,
+        kind: str = "laplace",
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return an interval for the probability of each class.
+
+        It holds the probability that the model would give the row, were its parameters
+        known: it narrows as data come in, and says nothing about the single outcome.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows to predict, with the columns of `fit`.
+        sample_domain : array-like of shape (n_samples,), default=None
+            Domain of each row, for a model fitted with ``sample_domain``. With
+            ``handle_unknown="shared"``, domains that `fit` did not see get the centre
+            and a width that says how much domains differ.
+        coverage : float, default=0.95
+            Probability that an interval holds its class probability, in (0, 1).
+        kind : {"laplace", "sandwich"}, default="laplace"
+            As in `coef_covariance`.
+
+        Returns
+        -------
+        lower : ndarray of shape (n_samples, n_classes)
+            Lower bounds in [0, 1], in the order of ``classes_``; at most what
+            `predict_proba` returns.
+        upper : ndarray of shape (n_samples, n_classes)
+            Upper bounds in [0, 1]; at least that.
+
+        Raises
+        ------
+        ValueError
+            As `coef_covariance`; or for a coverage outside (0, 1).
+
+        Notes
+        -----
+        The interval is normal on the scale of ``log(p / (1 - p))`` of each class alone,
+        with the variance of its linear approximation in the coefficients (the delta
+        method, exact for two classes), and is transformed back.
+
+        Examples
+        --------
+        >>> from sktie import TiedLogisticRegression
+        >>> X, y = [[0.0], [1.0], [2.0], [3.0]], [0, 1, 0, 1]
+        >>> model = TiedLogisticRegression(store_covariance=True).fit(X, y)
+        >>> lower, upper = model.predict_interval([[3.0]], coverage=0.5)
+        >>> print(f"{lower[0, 1]:.2f} to {upper[0, 1]:.2f}")
+        0.42 to 0.84
+        """
+        multiple = _multiple(coverage)
+        self._check_kept()
+        design, members = self._placed(X, sample_domain)
+        covariances, mean = self._covariances(kind)
+        if hasattr(self, "domains_"):
+            unseen = design.bounds[-1] > design.bounds[-2]
+            last = self._unseen(mean) if unseen else mean
+            covariances = np.concatenate([covariances, last[np.newaxis]])
+        raw = design.predict(members)
+        log_odds, width = _log_odds(design, raw, covariances, self._loss())
+        width *= multiple
+        # The rounding of softmax may differ from that of the logarithm of the odds.
+        point = probability(raw)
+        lower = expit(log_odds - width).astype(point.dtype)
+        upper = expit(log_odds + width).astype(point.dtype)
+        return np.minimum(lower, point), np.maximum(upper, point)
+
+    def _loss(self) -> Loss:
+        return classification_loss(len(self.classes_))
+
+    def _check_kept(self) -> None:
+        check_is_fitted(self)
+        if not hasattr(self, "_curvature"):
+            raise ValueError(
+                f"This {type(self).__name__} was fitted with store_covariance=False, "
+                "and knows nothing about how sure it is. Fit it again with "
+                "store_covariance=True."
+            )
+
+    def _place(self, domain: Any) -> int | None:
+        """Return the number of a domain, the number of domains where it is not seen."""
+        self._check_kept()
+        if domain is None:
+            return None
+        if not hasattr(self, "domains_"):
+            raise ValueError(
+                f"domain={domain!r} was given, but the model was fitted without "
+                "domains. Leave it out."
+            )
+        return int(domain_index(self, encode_domains([domain], "domain", 1))[0])
+
+    def _covariance(self, place: int | None, kind: str) -> FloatArray:
+        """Return the covariance of a domain's parameters, outputs and not classes."""
+        covariances, mean = self._covariances(kind)
+        if place is None:
+            return mean
+        return covariances[place] if place < len(covariances) else self._unseen(mean)
+
+    def _covariances(self, kind: str) -> tuple[FloatArray, FloatArray]:
+        """Return the covariances of all domains and of their mean."""
+        if kind not in KINDS:
+            raise ValueError(
+                f"kind={kind!r}; expected one of {KINDS}. Use one of them."
+            )
+        known = self._curvature
+        posterior = Posterior(
+            known["hessians"],
+            known["scale"],
+            known["weight"],
+            known["free_hub"],
+            known["mean_decay"],
+            map,
+        )
+        self._check_determined(posterior)
+        if kind == "sandwich":
+            return posterior.sandwich(known["products"])
+        return posterior.covariances, posterior.mean_covariance
+
+    def _check_determined(self, posterior: Posterior) -> None:
+        """Check that rows, decay and tie leave no direction of parameters open.
+
+        A variance times the curvature in that one coefficient is not large: that of a
+        domain of which the mean is known, and that of the mean.
+        """
+        known = self._curvature
+        curvature = np.einsum("tjj->tj", known["hessians"])
+        strength = np.minimum(_strength(known["weight"], known["scale"]), 1e300)
+        own = np.einsum("tjj->tj", posterior.own) * (curvature + strength)
+        total = curvature.sum(axis=0) + known["mean_decay"]
+        try:
+            mean = np.diag(posterior.mean_covariance) * total
+            inflation = max(own.max(), np.abs(mean).max())
+        except np.linalg.LinAlgError:  # singular to the last digit
+            inflation = np.inf
+        if inflation > MOST_INFLATION:
+            raise ValueError(
+                "The rows leave some combination of the coefficients open, as those of "
+                f"collinear features or separable classes do, and C={self.C} does not "
+                "hold it: it has no variance. Use a finite C."
+            )
+
+    def _unseen(self, mean: FloatArray) -> FloatArray:
+        """Return the covariance of the parameters of a domain that fit did not see."""
+        known = self._curvature
+        if not known["weight"].all():
+            raise ValueError(
+                "A domain that fit did not see has no interval, since nothing was said "
+                "about how domains differ: the tie of some coefficient or of the "
+                f"intercept is 0 ({self._dial(self.tie)}). Fit with a positive tie and "
+                "a positive tie_intercept."
+            )
+        precision = _strength(known["weight"], known["scale"]) + known["decay"]
+        n_domains = len(known["hessians"])
+        return mean + np.diag((1 + 1 / n_domains) / precision)
+
+
+def _strength(weight: FloatArray, scale: FloatArray) -> FloatArray:
+    """Return the strength of the tie of each parameter, in [0, inf]."""
+    with np.errstate(divide="ignore"):
+        return np.asarray(weight / np.square(scale))
+
+
+def _multiple(coverage: Any) -> float:
+    """Return the number of standard errors of an interval to each side."""
+    number = isinstance(coverage, Real) and not isinstance(coverage, (bool, np.bool_))
+    if not number or not 0 < coverage < 1:
+        raise ValueError(
+            f"coverage={coverage!r}; expected a number between 0 and 1, both excluded. "
+            "Use 0.95 for intervals of 95 %."
+        )
+    return float(ndtri(0.5 + 0.5 * coverage))
+
+
+def _log_odds(
+    design: Design, raw: FloatArray, covariances: FloatArray, loss: Loss
+) -> tuple[FloatArray, FloatArray]:
+    """Return the log-odds of each class against all others, and their deviations.
+
+    Parameters
+    ----------
+    design : Design
+        The rows, by domain.
+    raw : array of shape (n_rows, 1 or n_classes)
+        Their raw predictions, in the order of X.
+    covariances : array of shape (n_domains, n, n)
+        Covariances of the parameters of each domain.
+    loss : Loss
+        The loss of the classes.
+
+    Returns
+    -------
+    log_odds, deviation : ndarrays of shape (n_rows, n_classes)
+        In the order of X.
+    """
+    n_outputs = loss.n_outputs
+    basis = loss.expand(np.eye(n_outputs))
+    shape = n_outputs, design.n_coefs, n_outputs, design.n_coefs
+    log_odds = np.empty((len(raw), loss.n_classes))
+    deviation = np.empty_like(log_odds)
+    for domain, blocks in design.domain_blocks(n_outputs):
+        covariance = covariances[domain].reshape(shape)
+        for block in blocks:
+            place: Any = slice(block.start, block.stop)
+            if design.order is not None:
+                place = design.order[place]
+            rows = design.dense_rows(block)
+            found, gradient = _gradients(raw[place].astype(np.float64), basis)
+            variance = np.einsum(
+                "ick,ikl,icl->ic", gradient, spread(rows, covariance), gradient
+            )
+            log_odds[place] = found
+            deviation[place] = np.sqrt(np.maximum(variance, 0))
+    return log_odds, deviation
+
+
+def _gradients(raw: FloatArray, basis: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the log-odds (n, n_classes) and their gradients in the outputs.
+
+    ``log(p_k / (1 - p_k))`` is ``r_k - log sum_(j != k) exp r_j``: its derivative in
+    ``r_j`` is ``-p_j / (1 - p_k)``, which keeps its digits as a softmax of the others.
+    """
+    if raw.shape[1] == 1:
+        signs = np.array([[-1.0], [1.0]])
+        return raw * signs.T, np.broadcast_to(signs, (len(raw), 2, 1))
+    n_classes = raw.shape[1]
+    log_odds = np.empty_like(raw)
+    gradient = np.empty((*raw.shape, basis.shape[1]))
+    for k in range(n_classes):
+        others = np.delete(np.arange(n_classes), k)
+        mass = logsumexp(raw[:, others], axis=1)
+        log_odds[:, k] = raw[:, k] - mass
+        share = np.exp(raw[:, others] - mass[:, np.newaxis])
+        gradient[:, k] = basis[k] - share @ basis[others]
+    return log_odds, gradient
