@@ -124,12 +124,13 @@ class Path:
         Raises
         ------
         NoMinimum
-            Where a domain that is fitted alone would lose a class with a row.
+            Where a domain that is fitted alone would lose a class with a row, and
+            where rows and decay leave coefficients open.
         """
         self._check_lone_rows(stop.tie)
         rows = survey(stop.problem, stop.members)
         self._hessians = hessians = rows.hessians
-        covariances = stop.problem.posterior(hessians).covariances
+        covariances = self._covariances(stop.problem.posterior(hessians))
         raw, trusted = leave_one_out(stop.problem, rows, covariances)
         domain = self.rows.domain
         left = np.flatnonzero(np.logical_not(trusted))
@@ -146,6 +147,20 @@ class Path:
             own = problem.members(result.theta)[domain[row]]
             raw[row] = problem.design.row(int(row)) @ own.T
         return raw, len(left)
+
+    @staticmethod
+    def _covariances(posterior: Posterior) -> FloatArray:
+        """Return the covariances, where rows and decay determine all of them."""
+        try:
+            found = posterior.covariances
+        except np.linalg.LinAlgError:
+            found = np.full((1, 1, 1), np.nan)
+        if not (np.einsum("tii->ti", found) >= 0).all():
+            raise NoMinimum(
+                "the rows leave some coefficients open, and nothing decays them: "
+                "features are collinear or constant; use a finite C, or drop features"
+            )
+        return found
 
     def _check_lone_rows(self, tie: float) -> None:
         """Check that no domain which is fitted alone would lose a class with a row.
