@@ -1,5 +1,10 @@
-"""Seeing what is shared: counts, receptive fields, kernels, feature maps, shifts."""
+"""Seeing what is shared, and testing whether it may be."""
 
+from sktie.inspection._compatibility import (
+    CompatibilityReport,
+    EqualityTest,
+    compatibility_test,
+)
 from sktie.inspection._displays import (
     FeatureMapDisplay,
     KernelDisplay,
@@ -10,10 +15,13 @@ from sktie.inspection._receptive import influence, receptive_field
 from sktie.inspection._sharing import SharingReport, sharing_report
 
 __all__ = [
+    "CompatibilityReport",
+    "EqualityTest",
     "FeatureMapDisplay",
     "KernelDisplay",
     "ReceptiveFieldDisplay",
     "SharingReport",
+    "compatibility_test",
     "influence",
     "receptive_field",
     "sharing_report",

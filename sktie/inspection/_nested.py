@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from copy import copy
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from sktie._design import Design
 from sktie._linalg import cholesky, lower_inverse
-from sktie._loss import Loss
+from sktie._loss import Loss, probability
 from sktie._problem import TiedCurvature, TiedProblem
 from sktie._typing import Array, FloatArray
 from sktie.solvers import SolverResult, Status, newton_from
@@ -40,6 +43,12 @@ def identified(matrix: FloatArray, scale: FloatArray) -> FloatArray:
 def root(matrix: FloatArray, basis: FloatArray) -> FloatArray:
     """Return L with ``L L'`` the inverse of a matrix in the span of a basis."""
     return np.asarray(basis @ lower_inverse(cholesky(basis.T @ matrix @ basis)).T)
+
+
+def flat(matrix: FloatArray, basis: FloatArray) -> bool:
+    """Whether a matrix has lost a direction that the Gram matrix of a basis has."""
+    values = np.linalg.eigvalsh(basis.T @ matrix @ basis)
+    return bool(values.min(initial=1.0) < RANK)
 
 
 @dataclass(frozen=True)
@@ -131,6 +140,7 @@ class Information:
     """
 
     def __init__(self, hypothesis: Hypothesis, hessians: FloatArray) -> None:
+        self.hypothesis = hypothesis
         shared = hypothesis.shared
         self.blocks = [
             profile(hessian, basis, shared)
@@ -144,6 +154,15 @@ class Information:
         ]
         total = np.sum([block.shared for block in self.blocks], axis=0)
         self.together = root(total, hypothesis.together)
+        free = np.ix_(~shared, ~shared)
+        #: Domains whose curvature has vanished somewhere, as far as numbers can tell.
+        self.flat = np.array(
+            [
+                flat(hessian[free], basis)
+                for hessian, basis in zip(hessians, hypothesis.free, strict=True)
+            ]
+        )
+        self.flat |= flat(total, hypothesis.together)
 
     def step(self, gradient: FloatArray) -> FloatArray:
         """Return the Newton step of the model that shares, (n_members, n)."""
@@ -212,9 +231,8 @@ class Nested:
 
     def __init__(self, problem: TiedProblem) -> None:
         self.problem = problem
-        shape = problem.coordinates.shape
-        self.shape = shape
-        self.origin = np.zeros(shape)
+        self.shape = problem.coordinates.shape
+        self.origin = np.zeros(self.shape)
         self.grams = problem.hessians(self.origin)
         value, _ = problem._loss_value_gradient(self.origin)
         self.tol = GAP / max(value, 1.0)
@@ -244,7 +262,7 @@ class Nested:
         hessians = problem.hessians(members)
         information = hypothesis.information(hessians)
         moved = self._moved(information.step(gradient))
-        apart = tuple(np.flatnonzero(~(moved < MOVED)).tolist())
+        apart = tuple(np.flatnonzero((moved >= MOVED) | information.flat).tolist())
         exists = not apart and self._found(result)
         return Fit(members, value, gradient, hessians, information, exists, apart)
 
@@ -271,6 +289,48 @@ class Nested:
                 scores = all_scores(loss, raw)
                 found[domain] = max(found[domain], float(np.ptp(scores, axis=1).max()))
         return found
+
+    def draws(
+        self, fit: Fit, n_draws: int, rng: np.random.RandomState
+    ) -> Iterator[Nested]:
+        """Yield the same rows with classes drawn from a fit.
+
+        A row of weight 2 is two rows, which may differ in class.
+        """
+        problem = self.problem
+        if problem.weight is not None:
+            problem = _repeated(problem)
+        design, loss = problem.design, problem.loss
+        slopes, intercepts = design.widen(fit.members)
+        raw = [
+            design.raw(block, design.rows(block), slopes, intercepts)
+            for domain in range(design.n_domains)
+            for block in design.blocks_of(domain, loss.n_classes)
+        ]
+        chance = probability(loss.expand(np.concatenate(raw).T).T)
+        steps = np.cumsum(chance, axis=1)[:, :-1]
+        for _ in range(n_draws):
+            index = (rng.random_sample((len(steps), 1)) >= steps).sum(axis=1)
+            drawn = copy(self)
+            drawn.problem = replace(problem, y=loss.encode(index, design.dtype))
+            yield drawn
+
+
+def _repeated(problem: TiedProblem) -> TiedProblem:
+    """Return the problem in which rows stand for themselves alone."""
+    design = problem.design
+    assert problem.weight is not None
+    counts = problem.weight.astype(np.intp)
+    order = np.arange(design.n_rows) if design.order is None else design.order
+    repeated = Design(
+        design.X,
+        np.concatenate([[0], np.cumsum(counts)])[design.bounds],
+        order=np.repeat(order, counts),
+        skip=design.skip,
+        fit_intercept=design.fit_intercept,
+    )
+    y = np.repeat(problem.y, counts, axis=0)
+    return replace(problem, design=repeated, y=y, weight=None)
 
 
 def all_scores(loss: Loss, raw: FloatArray) -> FloatArray:
