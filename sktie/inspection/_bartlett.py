@@ -105,8 +105,11 @@ def _contract(found: _Cumulants, axes: FloatArray) -> tuple[float, FloatArray, F
         The entries of shared coordinates alone.
     """
     aab = found.aab @ axes
-    abb = np.swapaxes(np.swapaxes(found.abb @ axes, 1, 2) @ axes, 1, 2)
-    bbb = np.einsum("ijk,ia,jb,kc->abc", found.bbb, axes, axes, axes, optimize=True)
+    abb, bbb = found.abb, found.bbb
+    for _ in range(2):
+        abb = np.tensordot(abb, axes, (1, 0))
+    for _ in range(3):
+        bbb = np.tensordot(bbb, axes, (0, 0))
     own = found.a_aa + np.einsum("ibb->i", abb)
     squares = float(np.sum(np.square(aab)) + np.sum(np.square(abb))) / 2
     squares += float(own @ own) / 4
@@ -124,7 +127,8 @@ def _cumulants(problem: TiedProblem, fit: Fit, domain: int) -> _Cumulants:
     abb = np.zeros((n_own, n_shared**2))
     bbb = np.zeros((n_shared, n_shared**2))
     a_aa = np.zeros(n_own)
-    apart = together = 0.0
+    ends = fit.information.apart[domain], fit.information.together
+    fourth = np.zeros(2)
     width = loss.n_classes * (n_own + n_shared) * (n_shared + 2)
     for rows in design.blocks_of(domain, width):
         raw = design.raw(rows, design.rows(rows), slopes, intercepts)
@@ -133,13 +137,10 @@ def _cumulants(problem: TiedProblem, fit: Fit, domain: int) -> _Cumulants:
         chance, scores = _class_scores(loss, raw, design.dense_rows(rows), axes)
         a, b = scores[..., :n_own], scores[..., n_own:]
         own = a @ np.swapaxes(a, 1, 2)
-        for which, there in enumerate((fit.information.apart[domain], fit.information.together)):
-            c = b @ there
-            fourth = _fourth(chance, own, c @ np.swapaxes(c, 1, 2))
-            if which == 0:
-                apart += float(weight @ fourth)
-            else:
-                together += float(weight @ fourth)
+        for which, shared in enumerate(ends):
+            along = b @ shared
+            products = own + along @ np.swapaxes(along, 1, 2)
+            fourth[which] += weight @ _fourth(chance, products)
         mass = (weight[:, np.newaxis] * chance).ravel()
         a, b = a.reshape(mass.size, n_own), b.reshape(mass.size, n_shared)
         weighted = mass[:, np.newaxis] * a
@@ -154,8 +155,7 @@ def _cumulants(problem: TiedProblem, fit: Fit, domain: int) -> _Cumulants:
         abb.reshape(n_own, n_shared, n_shared),
         bbb.reshape(n_shared, n_shared, n_shared),
         a_aa,
-        apart,
-        together,
+        *fourth.tolist(),
     )
 
 
@@ -174,15 +174,13 @@ def _class_scores(
     images = all_scores(loss, np.eye(loss.n_outputs)).T
     chance = probability(loss.expand(raw.T).T)
     centred = images - (chance @ images)[:, np.newaxis]
-    along = np.einsum("ip,opr->ior", rows, axes, optimize=True)
+    along = np.tensordot(rows, axes, (1, 1))
     return chance, centred @ along
 
 
-def _fourth(chance: FloatArray, own: FloatArray, shared: FloatArray) -> FloatArray:
+def _fourth(chance: FloatArray, products: FloatArray) -> FloatArray:
     """Return ``sum_ab k_aabb`` of every row, from products of its classes' scores."""
-    products = own + shared
     norms = np.einsum("ikk->ik", products)
-    found = np.einsum("ik,ik->i", chance, np.square(norms))
-    found -= np.square(np.einsum("ik,ik->i", chance, norms))
-    pairs = np.einsum("ik,il,ikl->i", chance, chance, np.square(products), optimize=True)
-    return np.asarray(found - 2 * pairs)
+    squares = np.matmul(np.square(products), chance[:, :, np.newaxis])[:, :, 0]
+    found = np.einsum("ik,ik->i", chance, np.square(norms) - 2 * squares)
+    return np.asarray(found - np.square(np.einsum("ik,ik->i", chance, norms)))

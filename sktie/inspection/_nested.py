@@ -15,6 +15,9 @@ from sktie._problem import TiedCurvature, TiedProblem
 from sktie._typing import Array, FloatArray
 from sktie.solvers import SolverResult, Status, newton_from
 
+#: Decay relative to the curvature at equal probabilities, which moves no statistic:
+#: where no maximum exists it is what the descent ends at, before numbers underflow.
+DECAY = 1e-12
 #: Gap to the minimum at which a fit ends, in units of the log-likelihood.
 GAP = 1e-9
 MAX_ITER = 500
@@ -236,6 +239,8 @@ class Nested:
         self.grams = problem.hessians(self.origin)
         value, _ = problem._loss_value_gradient(self.origin)
         self.tol = GAP / max(value, 1.0)
+        scale = np.einsum("tii->i", self.grams) / len(self.grams)
+        self.decay = DECAY * scale.reshape(self.shape[1:]).mean(axis=0)
 
     def hypothesis(self, shared: Array) -> Hypothesis:
         """Return the hypothesis that some of the n_coefs coefficients are shared."""
@@ -246,7 +251,7 @@ class Nested:
         _, n_outputs, n_coefs = self.shape
         shared = hypothesis.shared[:n_coefs]
         strengths = np.where(shared, np.inf, 0.0)
-        problem = self.problem.retied(strengths, np.zeros(n_coefs))
+        problem = self.problem.retied(strengths, self.decay)
         members = self.origin if start is None else start.members
         hessians = self.grams if start is None else start.hessians
         result = newton_from(
