@@ -74,7 +74,9 @@ def excess(problem: TiedProblem, fit: Fit) -> float | None:
     Statistics.
     """
     information = fit.information
-    widest = max(block.own.shape[1] + block.taken.shape[1] for block in information.blocks)
+    widest = max(
+        block.own.shape[1] + block.taken.shape[1] for block in information.blocks
+    )
     if widest**2 * information.together.shape[0] > MOST_NUMBERS:
         return None
     cumulants = [_cumulants(problem, fit, t) for t in range(len(fit.members))]
@@ -92,7 +94,9 @@ def excess(problem: TiedProblem, fit: Fit) -> float | None:
     return total - float(np.sum(np.square(bbb))) / 6 - float(b_cc @ b_cc) / 4
 
 
-def _contract(found: _Cumulants, axes: FloatArray) -> tuple[float, FloatArray, FloatArray]:
+def _contract(
+    found: _Cumulants, axes: FloatArray
+) -> tuple[float, FloatArray, FloatArray]:
     """Return invariants of third cumulants, with these axes for shared coordinates.
 
     Returns
@@ -122,7 +126,9 @@ def _cumulants(problem: TiedProblem, fit: Fit, domain: int) -> _Cumulants:
     slopes, intercepts = design.widen(fit.members)
     block = fit.information.blocks[domain]
     n_own, n_shared = block.own.shape[1], block.taken.shape[1]
-    axes = np.hstack([block.own, block.taken]).reshape(loss.n_outputs, design.n_coefs, n_own + n_shared)
+    axes = np.hstack([block.own, block.taken]).reshape(
+        loss.n_outputs, design.n_coefs, n_own + n_shared
+    )
     aab = np.zeros((n_own, n_own * n_shared))
     abb = np.zeros((n_own, n_shared**2))
     bbb = np.zeros((n_shared, n_shared**2))

@@ -32,8 +32,8 @@ LIKELIHOOD_RATIO, SCORE, BOOTSTRAP, NOTHING = (
     "bootstrap",
     "none",
 )
-#: Largest correction of the mean that is believed, relative to the degrees of freedom.
-MOST_EXCESS = 0.5
+#: Largest correction that is believed: a factor, either way.
+LARGEST_FACTOR = 4.0
 #: Likelihood ratios that count as equal: where no maximum exists, they are not exact.
 SAME = 1e-4
 #: Numbers that the Hessians of all domains may hold.
@@ -389,7 +389,7 @@ class _Tests:
                 expected = nan if more is None else df + more
         by_ratio = float(chi2.sf(ratio * df / expected, df))
         by_score = float(chi2.sf(score, df))
-        method, reason = self._choose(fit, expected / df - 1.0)
+        method, reason = self._choose(fit, expected / df)
         pvalue = {LIKELIHOOD_RATIO: by_ratio, SCORE: by_score, NOTHING: nan}.get(method)
         if pvalue is None:
             pvalue = self._bootstrap(hypothesis, fit, ratio)
@@ -407,7 +407,7 @@ class _Tests:
             reason,
         )
 
-    def _choose(self, fit: Fit, excess: float) -> tuple[str, str]:
+    def _choose(self, fit: Fit, factor: float) -> tuple[str, str]:
         """Return what decides, and why if not the likelihood ratio."""
         if self.method == "bootstrap" and self.n_bootstrap:
             return BOOTSTRAP, "asked for by method='bootstrap'"
@@ -418,9 +418,9 @@ class _Tests:
             return BOOTSTRAP, where
         if not self.separate.exists:
             return SCORE, self._where(self.separate)
-        if np.isnan(excess):
+        if np.isnan(factor):
             return SCORE, "too many coefficients for Bartlett's correction"
-        if not abs(excess) <= MOST_EXCESS:
+        if not 1 / LARGEST_FACTOR < factor < LARGEST_FACTOR:
             return SCORE, "too few rows for Bartlett's correction"
         return LIKELIHOOD_RATIO, ""
 
@@ -481,7 +481,11 @@ def _check_options(method: Any, n_bootstrap: Any) -> None:
 
 
 def _read(
-    model: TiedLogisticRegression, X: Any, y: Any, sample_weight: Any, sample_domain: Any
+    model: TiedLogisticRegression,
+    X: Any,
+    y: Any,
+    sample_weight: Any,
+    sample_domain: Any,
 ) -> Any:
     """Return the rows that count, as float64."""
     if sample_weight is not None:

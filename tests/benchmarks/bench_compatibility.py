@@ -1,8 +1,7 @@
 """Are the p-values of `compatibility_test` uniform where the hypothesis is true?
 
-Every design has the same coefficients in all domains, 20 rows in each domain for every
-coefficient and output (so the asymptotics should hold, and hardly do), standard normal
-features, and an intercept; 2000 data sets are drawn. For each statistic (what the test
+Every design has the same coefficients in all domains, 20 (p + 1) rows in each domain,
+standard normal features, and an intercept; 2000 data sets are drawn. For each statistic (what the test
 decides by, which is the likelihood ratio with Bartlett's correction; the plain
 likelihood ratio; the score) and each hypothesis (all coefficients; each coefficient) a
 cell holds the distance of Kolmogorov and Smirnov to uniform with its p-value, and the
@@ -109,13 +108,18 @@ def summarise(cells):
                 "coefficients": len(found),
                 "largest distance": max(v["distance"] for v in found.values()),
                 "smallest p": min(v["p"] for v in found.values()),
-                "mean 5%": round(float(np.mean([v["5%"]["share"] for v in found.values()])), 5),
-                "mean 1%": round(float(np.mean([v["1%"]["share"] for v in found.values()])), 5),
+                "mean 5%": mean_share(found, "5%"),
+                "mean 1%": mean_share(found, "1%"),
             }
         worst = min(rows["pvalue"]["p"], rows["pvalue"]["smallest p"])
         n_tests = 1 + rows["pvalue"]["coefficients"]
         summary[key] = {**rows, "uniform": bool(n_tests * worst > 0.01)}
     return summary
+
+
+def mean_share(found, level):
+    """The mean share over coefficients."""
+    return round(float(np.mean([value[level]["share"] for value in found.values()])), 5)
 
 
 def show(summary):
@@ -132,19 +136,18 @@ def show(summary):
             )
 
 
-SETTINGS = {
-    "simulations": N_SIMULATIONS,
-    "rows per coefficient": ROWS_PER_COEF,
-    "designs": {key: list(value) for key, value in DESIGNS.items()},
-}
 STUDY = Study(
-    name="compatibility",
-    question=QUESTION,
-    settings=SETTINGS,
-    keys=keys,
-    measure=measure,
-    summarise=summarise,
-    show=show,
+    "compatibility",
+    QUESTION,
+    {
+        "simulations": N_SIMULATIONS,
+        "rows for each coefficient": ROWS_PER_COEF,
+        "designs": {key: list(value) for key, value in DESIGNS.items()},
+    },
+    keys,
+    measure,
+    summarise,
+    show,
 )
 
 if __name__ == "__main__":
