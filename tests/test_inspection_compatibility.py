@@ -17,7 +17,8 @@ from sklearn.preprocessing import StandardScaler
 from sktie import TiedLogisticRegression
 from sktie._parallel import workers
 from sktie.inspection import compatibility_test
-from sktie.inspection._compatibility import _model, _read, holm
+from sktie.inspection._compatibility import _model, _read
+from sktie.inspection._equality import holm
 from sktie.inspection._nested import Nested
 from sktie.model_selection import TiedLogisticRegressionCV
 
@@ -60,7 +61,7 @@ def numbers(report):
     return np.array([[getattr(row, n) for n in names] for row in rows_of(report)])
 
 
-# ---- oracles: explicit design matrices ------------------------------------------------
+# ---- oracles: explicit design matrices -----------------------------------------------
 
 
 def design(X, domain, shared, fit_intercept=True):
@@ -220,7 +221,7 @@ def test_the_expected_ratio_is_near_the_mean_over_all_outcomes(sizes):
     assert abs(report.overall.expected - exact) < 0.2 * (exact - 1)
 
 
-# ---- degrees of freedom ---------------------------------------------------------------
+# ---- degrees of freedom --------------------------------------------------------------
 
 
 def degenerate(kind):
@@ -263,7 +264,7 @@ def test_df_are_differences_of_ranks(kind, intercept, n_classes):
             assert np.isnan([row.pvalue, row.adjusted_pvalue]).all()
 
 
-# ---- calibration ----------------------------------------------------------------------
+# ---- calibration ---------------------------------------------------------------------
 
 
 def test_p_values_are_uniform_under_the_hypothesis():
@@ -293,7 +294,7 @@ def test_what_differs_is_found_and_what_does_not_is_not():
         assert report.adjusted_pvalues[name] > 0.05
 
 
-# ---- where no maximum exists ----------------------------------------------------------
+# ---- where no maximum exists ---------------------------------------------------------
 
 
 def separable(columns, y, n_classes):
@@ -424,7 +425,7 @@ def test_the_bootstrap_takes_a_row_of_weight_2_for_two_rows():
     assert found.n_samples == weight.sum()
 
 
-# ---- invariances ----------------------------------------------------------------------
+# ---- invariances ---------------------------------------------------------------------
 
 
 def test_the_order_and_the_names_of_things_do_not_matter():
@@ -503,7 +504,7 @@ def test_centred_features_change_no_test_but_that_of_the_intercept():
     assert abs(moved[3, 1] - found[3, 1]) > 0.1
 
 
-# ---- the report -----------------------------------------------------------------------
+# ---- the report ----------------------------------------------------------------------
 
 
 def test_p_values_are_adjusted_by_holm():
@@ -536,7 +537,7 @@ def test_a_frame_without_pandas_says_how_to_get_it(monkeypatch):
         report.to_frame()
 
 
-# ---- errors ---------------------------------------------------------------------------
+# ---- errors --------------------------------------------------------------------------
 
 
 X_2, Y_2, DOMAIN_2 = sample((30, 30))
@@ -606,7 +607,7 @@ def test_there_must_be_a_coefficient_to_compare():
 
 def test_too_many_features_are_refused_before_memory_runs_out():
     X = sp.csr_array((60, 200_000))
-    with pytest.raises(ValueError, match="X has 200000 features.*Select"):
+    with pytest.raises(ValueError, match=r"X has 200000 features.*Select"):
         run(X, Y_2, DOMAIN_2)
 
 

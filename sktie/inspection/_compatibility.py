@@ -1,9 +1,8 @@
-"""Is one parameter vector compatible with the rows of all domains?"""
+"""Testing whether one parameter vector is compatible with the rows of all domains."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from numbers import Integral
 from typing import Any
 
@@ -18,20 +17,21 @@ from sktie._parallel import workers
 from sktie._typing import Array, FloatArray
 from sktie._validation import check_parameters
 from sktie.inspection._bartlett import excess
-from sktie.inspection._fitted import optional
+from sktie.inspection._equality import (
+    BOOTSTRAP,
+    LIKELIHOOD_RATIO,
+    NOTHING,
+    SCORE,
+    CompatibilityReport,
+    EqualityTest,
+    holm,
+)
 from sktie.inspection._nested import Fit, Hypothesis, Nested
 from sktie.linear_model._base import REMEDIES
 from sktie.linear_model._logistic import TiedLogisticRegression
 from sktie.model_selection import TiedLogisticRegressionCV
 
 METHODS = ("auto", "bootstrap")
-#: What decides about a hypothesis.
-LIKELIHOOD_RATIO, SCORE, BOOTSTRAP, NOTHING = (
-    "likelihood ratio",
-    "score",
-    "bootstrap",
-    "none",
-)
 #: Largest correction that is believed: a factor, either way.
 LARGEST_FACTOR = 4.0
 #: Likelihood ratios that count as equal: where no maximum exists, they are not exact.
@@ -40,161 +40,6 @@ SAME = 1e-4
 MOST_NUMBERS = 1 << 27
 #: What the tests take from an estimator: which rows, and which coefficients there are.
 TAKEN = ("pair", "fit_intercept", "tie_intercept", "unlabeled", "n_jobs")
-
-
-@dataclass(frozen=True)
-class EqualityTest:
-    """A test of coefficients that may be the same in all domains.
-
-    Attributes
-    ----------
-    coefficient : str
-        The feature, "intercept", or "all".
-    df : int
-        Degrees of freedom: how many equations the hypothesis states.
-    likelihood_ratio : float
-        Twice the log-likelihood ratio.
-    expected : float
-        Its mean under the hypothesis; NaN where a likelihood has no maximum.
-    likelihood_ratio_pvalue : float
-        From chi-square with Bartlett's correction, that is of
-        ``likelihood_ratio * df / expected``; NaN where a likelihood has no maximum.
-    score : float
-        The score statistic.
-    score_pvalue : float
-        From chi-square; NaN where the likelihood under the hypothesis has no maximum.
-    pvalue : float
-        The one that counts.
-    adjusted_pvalue : float
-        By Holm, for all coefficients together; NaN for "all".
-    method : {"likelihood ratio", "score", "bootstrap", "none"}
-        What ``pvalue`` is of.
-    reason : str
-        Why it is not the likelihood ratio; empty where it is.
-    """
-
-    coefficient: str
-    df: int
-    likelihood_ratio: float
-    expected: float
-    likelihood_ratio_pvalue: float
-    score: float
-    score_pvalue: float
-    pvalue: float
-    adjusted_pvalue: float
-    method: str
-    reason: str
-
-    @property
-    def statistic(self) -> float:
-        """What ``pvalue`` is computed from, on the scale of chi-square."""
-        if self.method == SCORE:
-            return self.score
-        if self.method == LIKELIHOOD_RATIO:
-            return self.likelihood_ratio * self.df / self.expected
-        return self.likelihood_ratio
-
-
-@dataclass(frozen=True)
-class CompatibilityReport:
-    """Whether one parameter vector is compatible with the rows of all domains.
-
-    Print it for a table.
-
-    Parameters
-    ----------
-    overall : EqualityTest
-        All tested coefficients together.
-    coefficients : tuple of EqualityTest
-        Each feature, and the intercept where it is tied, the others being free.
-    domains : ndarray of shape (n_domains,)
-        Labels of the domains.
-    n_samples : int
-        Rows that count.
-
-    See Also
-    --------
-    compatibility_test : Makes it.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from sktie import TiedLogisticRegression
-    >>> from sktie.inspection import compatibility_test
-    >>> rng = np.random.default_rng(0)
-    >>> X = rng.normal(size=(400, 2))
-    >>> domain = np.repeat(["north", "south"], 200)
-    >>> y = X[:, 0] + (domain == "south") * X[:, 1] + rng.logistic(size=400) > 0
-    >>> print(
-    ...     compatibility_test(TiedLogisticRegression(), X, y, sample_domain=domain)
-    ... )
-    """
-
-    overall: EqualityTest
-    coefficients: tuple[EqualityTest, ...]
-    domains: Array
-    n_samples: int
-
-    @property
-    def pvalue(self) -> float:
-        """The p-value of all coefficients together."""
-        return self.overall.pvalue
-
-    @property
-    def pvalues(self) -> dict[str, float]:
-        """The p-value of each coefficient, not adjusted."""
-        return {row.coefficient: row.pvalue for row in self.coefficients}
-
-    @property
-    def adjusted_pvalues(self) -> dict[str, float]:
-        """The p-value of each coefficient, adjusted by Holm."""
-        return {row.coefficient: row.adjusted_pvalue for row in self.coefficients}
-
-    def to_frame(self) -> Any:
-        """Return all tests.
-
-        Returns
-        -------
-        pandas.DataFrame
-            A row for "all" and for each coefficient, a column for each attribute of
-            `EqualityTest`.
-
-        Raises
-        ------
-        ImportError
-            If pandas is not installed.
-        """
-        pandas = optional("pandas", "CompatibilityReport.to_frame")
-        rows = [
-            {"statistic": row.statistic, **vars(row)}
-            for row in (self.overall, *self.coefficients)
-        ]
-        return pandas.DataFrame(rows).set_index("coefficient")
-
-    def __str__(self) -> str:
-        table = [["", "df", "statistic", "p-value", "adjusted", "method"]]
-        for row in (self.overall, *self.coefficients):
-            numbers = [f"{row.df}", f"{row.statistic:.2f}", _shown(row.pvalue)]
-            numbers.append(_shown(row.adjusted_pvalue))
-            table.append([row.coefficient, *numbers, row.method])
-        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-        lines = []
-        for first, *rest, last in table:
-            cells = [cell.rjust(n) for cell, n in zip(rest, widths[1:-1], strict=True)]
-            lines.append("  ".join([first.ljust(widths[0]), *cells, last]).rstrip())
-        reasons = dict.fromkeys(
-            f"{row.method}: {row.reason}"
-            for row in (self.overall, *self.coefficients)
-            if row.reason
-        )
-        size = f"{len(self.domains)} domains, {self.n_samples} rows"
-        return "\n".join([*lines, size, *reasons])
-
-
-def _shown(pvalue: float) -> str:
-    if np.isnan(pvalue):
-        return ""
-    return "<0.0001" if pvalue < 1e-4 else f"{pvalue:.4f}"
 
 
 def compatibility_test(
@@ -302,7 +147,11 @@ def compatibility_test(
     ... )
     >>> report.pvalue < 0.05
     True
-    >>> {name: round(p, 3) for name, p in report.adjusted_pvalues.items()}
+    >>> for name, p in report.adjusted_pvalues.items():
+    ...     print(f"{name} {p:.3f}")
+    x0 0.519
+    x1 0.000
+    intercept 0.669
     """
     model = _model(estimator)
     _check_options(method, n_bootstrap)
@@ -323,16 +172,6 @@ def compatibility_test(
         model.domains_,
         int(rows.design.n_rows if rows.weight is None else rows.weight.sum()),
     )
-
-
-def holm(pvalues: Sequence[float]) -> list[float]:
-    """Return p-values adjusted by Holm; those that are NaN do not count."""
-    p = np.asarray(pvalues, dtype=float)
-    adjusted = np.full(len(p), np.nan)
-    order = np.argsort(p, kind="stable")[: int((~np.isnan(p)).sum())]
-    steps = np.arange(len(order), 0, -1) * p[order]
-    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
-    return [float(value) for value in adjusted]
 
 
 class _Tests:

@@ -1,10 +1,10 @@
 """Are the p-values of `compatibility_test` uniform where the hypothesis is true?
 
 Every design has the same coefficients in all domains, 20 (p + 1) rows in each domain,
-standard normal features, and an intercept; 2000 data sets are drawn. For each statistic (what the test
-decides by, which is the likelihood ratio with Bartlett's correction; the plain
-likelihood ratio; the score) and each hypothesis (all coefficients; each coefficient) a
-cell holds the distance of Kolmogorov and Smirnov to uniform with its p-value, and the
+standard normal features, and an intercept; 2000 data sets are drawn. For each statistic
+(what the test decides by, which is the likelihood ratio with Bartlett's correction; the
+plain likelihood ratio; the score) and each hypothesis (all coefficients; each of them)
+a cell holds the distance of Kolmogorov and Smirnov to uniform with its p-value, and the
 shares of p-values below 5 % and 1 %, with standard errors.
 
 Rules: the goal is that for what decides no distance of Kolmogorov and Smirnov is
