@@ -24,7 +24,7 @@ LIKELIHOOD_RATIO, SCORE, BOOTSTRAP, NOTHING = (
 class EqualityTest:
     """A test of coefficients that may be the same in all domains.
 
-    Attributes
+    Parameters
     ----------
     coefficient : str
         The feature, "intercept", or "all".
