@@ -271,7 +271,7 @@ def test_p_values_are_uniform_under_the_hypothesis():
     rng = np.random.default_rng(0)
     domain = np.repeat(np.arange(4), 40)
     found = []
-    for _ in range(200):
+    for _ in range(150):
         X = rng.normal(size=(len(domain), 1))
         y = 0.3 + 0.8 * X[:, 0] + rng.logistic(size=len(domain)) > 0
         found.append([row.pvalue for row in rows_of(run(X, y, domain))])

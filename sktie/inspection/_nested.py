@@ -48,12 +48,6 @@ def root(matrix: FloatArray, basis: FloatArray) -> FloatArray:
     return np.asarray(basis @ lower_inverse(cholesky(basis.T @ matrix @ basis)).T)
 
 
-def flat(matrix: FloatArray, basis: FloatArray) -> bool:
-    """Whether a matrix has lost a direction that the Gram matrix of a basis has."""
-    values = np.linalg.eigvalsh(basis.T @ matrix @ basis)
-    return bool(values.min(initial=1.0) < RANK)
-
-
 @dataclass(frozen=True)
 class Blocks:
     """What a model says of one domain, split at what it shares.
@@ -157,15 +151,6 @@ class Information:
         ]
         total = np.sum([block.shared for block in self.blocks], axis=0)
         self.together = root(total, hypothesis.together)
-        free = np.ix_(~shared, ~shared)
-        #: Domains whose curvature has vanished somewhere, as far as numbers can tell.
-        self.flat = np.array(
-            [
-                flat(hessian[free], basis)
-                for hessian, basis in zip(hessians, hypothesis.free, strict=True)
-            ]
-        )
-        self.flat |= flat(total, hypothesis.together)
 
     def step(self, gradient: FloatArray) -> FloatArray:
         """Return the Newton step of the model that shares, (n_members, n)."""
@@ -267,7 +252,7 @@ class Nested:
         hessians = problem.hessians(members)
         information = hypothesis.information(hessians)
         moved = self._moved(information.step(gradient))
-        apart = tuple(np.flatnonzero((moved >= MOVED) | information.flat).tolist())
+        apart = tuple(np.flatnonzero(~(moved < MOVED)).tolist())
         exists = not apart and self._found(result)
         return Fit(members, value, gradient, hessians, information, exists, apart)
 
