@@ -1,10 +1,12 @@
-"""Seeing what is shared: counts, fields, kernels, feature maps, shifts, and ties."""
+"""Seeing what is shared, and what a tie does; testing whether domains may share."""
 
+from sktie.inspection._compatibility import compatibility_test
 from sktie.inspection._displays import (
     FeatureMapDisplay,
     KernelDisplay,
     ReceptiveFieldDisplay,
 )
+from sktie.inspection._equality import CompatibilityReport, EqualityTest
 from sktie.inspection._invariance import shift_invariance
 from sktie.inspection._receptive import influence, receptive_field
 from sktie.inspection._sharing import SharingReport, sharing_report
@@ -13,6 +15,8 @@ from sktie.inspection._tying_path import TyingPath, tying_path
 from sktie.inspection._tying_report import TyingReport, tying_report
 
 __all__ = [
+    "CompatibilityReport",
+    "EqualityTest",
     "FeatureMapDisplay",
     "KernelDisplay",
     "ReceptiveFieldDisplay",
@@ -20,6 +24,7 @@ __all__ = [
     "TyingPath",
     "TyingPathDisplay",
     "TyingReport",
+    "compatibility_test",
     "influence",
     "receptive_field",
     "sharing_report",
