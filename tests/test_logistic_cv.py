@@ -444,7 +444,7 @@ def test_a_lone_row_of_a_class_cannot_be_left_out_of_a_domain_alone():
 def test_collinear_features_without_decay_are_failures_of_leave_one_out():
     X, y = data()
     X = np.column_stack([X[:, 0], X])
-    with pytest.raises(ValueError, match="None of 3 settings.*are collinear"):
+    with pytest.raises(ValueError, match=r"None of 3 settings.*are collinear"):
         TiedLogisticRegressionCV(-1, ties=[0.5], Cs=INF).fit(X, y)
     model = TiedLogisticRegressionCV(-1, ties=[0.5], Cs=[1.0, INF]).fit(X, y)
     assert model.C_ == 1.0

@@ -83,12 +83,30 @@ class TiedLogisticRegressionCV(TiedLinearClassifier):
         at the C of the best.
     refit : bool, default=True
         Whether to fit the model on all rows with what was chosen.
-    decay, tie_intercept, fit_intercept, class_weight, unlabeled : object
-        As in `TiedLogisticRegression`.
-    handle_unknown, solver, tol, max_iter, n_jobs : object
-        As in `TiedLogisticRegression`.
+    decay : {"each", "shared"}, default="each"
+        What is decayed, as in `TiedLogisticRegression`.
+    tie_intercept : bool or float, default=True
+        Whether, or how strongly, intercepts are tied, as there.
+    fit_intercept : bool, default=True
+        Whether to fit an intercept.
+    class_weight : dict, "balanced" or None, default=None
+        Factors for the classes, in the fits alone.
+    unlabeled : int, str or None, default=None
+        The label in y of rows that have none, for a prior as ``pair``. They are in
+        every training set and in no score.
+    handle_unknown : {"error", "shared"}, default="error"
+        For domains in prediction that `fit` did not see. A domain that is missing in
+        the training rows of a fold is predicted by the shared centre in any case.
+    solver : {"auto", "newton-cholesky", "lbfgs", "newton-cg"}, default="auto"
+        How to minimise, as in `TiedLogisticRegression`.
+    tol : float, default=1e-8
+        Relative gap to the minimum at which a fit ends.
+    max_iter : int, default=1000
+        Steps of the solver at most, in every fit.
     verbose : int, default=0
         Print the score of every setting if positive.
+    n_jobs : int or None, default=None
+        Threads, as in `TiedLogisticRegression`.
 
     Attributes
     ----------
