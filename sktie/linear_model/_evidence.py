@@ -18,6 +18,9 @@ AUTO = "auto"
 #: Standard deviation, in log-odds, of intercepts about what they are tied to, where no
 #: tie holds them: their prior must be proper for settings to be comparable.
 INTERCEPT_WIDTH = 5.0
+#: An end of the dial is taken where its log evidence is within this of the best: less
+#: than what Laplace's approximation is off by.
+EQUAL = 0.05
 #: Where the search begins.
 TIES = (0.0, *(10.0**k for k in range(-3, 5)), np.inf)
 CS = tuple(10.0**k for k in range(-3, 4))
@@ -183,8 +186,9 @@ class Evidence:
     def _best(self) -> tuple[float, float]:
         """Return the best setting; of equal ones an end of the dial, the shared one."""
         top = max(self.values.values())
-        least = top - self._relative * max(1.0, abs(top)) if np.isfinite(top) else top
-        equal = [key for key, value in self.values.items() if value >= least]
+        # In single precision and for large data values are not known to EQUAL.
+        margin = max(EQUAL, self._relative * abs(top)) if np.isfinite(top) else 0.0
+        equal = [key for key, value in self.values.items() if value >= top - margin]
         return max(
             equal, key=lambda key: (np.isinf(key[0]), key[0] == 0, self.values[key])
         )
@@ -236,8 +240,10 @@ def _proper(problem: TiedProblem) -> bool:
     """Whether tie and decay hold every coefficient but the intercept and the mean."""
     coordinates, n_features = problem.coordinates, problem.design.n_features
     held: FloatArray = coordinates.weight + problem.member_decay
-    return bool((held[:, :n_features] > 0).all()) or problem.design.n_domains == 1 and (
-        coordinates.free_hub
+    return (
+        bool((held[:, :n_features] > 0).all())
+        or problem.design.n_domains == 1
+        and (coordinates.free_hub)
     )
 
 
