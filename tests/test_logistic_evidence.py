@@ -136,7 +136,7 @@ def test_two_domains_integrated(tie, C, fit_intercept):
 
 
 @pytest.mark.parametrize("tie", [0.0, 2.0])
-@pytest.mark.parametrize("tie_intercept, tie_b", [(False, 0.0), (0.3, 0.3)])
+@pytest.mark.parametrize(("tie_intercept", "tie_b"), [(False, 0.0), (0.3, 0.3)])
 def test_an_intercept_of_its_own_integrated(tie, tie_intercept, tie_b):
     exact = integrated(121)(tie, 1.0, tie_b)
     found = evidence(TiedLogisticRegression(tie_intercept=tie_intercept), SLOPE)

@@ -240,10 +240,8 @@ def _proper(problem: TiedProblem) -> bool:
     """Whether tie and decay hold every coefficient but the intercept and the mean."""
     coordinates, n_features = problem.coordinates, problem.design.n_features
     held: FloatArray = coordinates.weight + problem.member_decay
-    return (
-        bool((held[:, :n_features] > 0).all())
-        or problem.design.n_domains == 1
-        and (coordinates.free_hub)
+    return bool((held[:, :n_features] > 0).all()) or (
+        problem.design.n_domains == 1 and (coordinates.free_hub)
     )
 
 

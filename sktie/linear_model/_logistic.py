@@ -38,7 +38,6 @@ from sktie.linear_model._pair import resolve_anchor
 from sktie.linear_model._path import Path
 from sktie.solvers import SOLVERS
 
-
 #: What an earlier fit may have set and this one need not.
 STALE = ("domains_", "_domain_coef", "_domain_intercept", "prior_", "log_evidence_")
 
