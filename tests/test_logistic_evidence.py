@@ -376,12 +376,16 @@ def test_nothing_to_be_tied_to_is_one_model():
 # ---- what the fit makes of it -------------------------------------------------------
 
 
-@pytest.mark.parametrize("parameters", [{"tie": "auto"}, {"C": "auto"}])
+@pytest.mark.parametrize(
+    "parameters", [{"tie": "auto", "C": 1.2345}, {"C": "auto", "tie": 0.12345}]
+)
 @pytest.mark.parametrize("tie_intercept", [True, False, 0.4])
 def test_the_model_is_that_of_the_chosen_strengths(parameters, tie_intercept):
     data = family(4, 60, 2, 0.5)
     model = fit(data, tie_intercept=tie_intercept, **parameters)
     assert {name: getattr(model, name) for name in parameters} == parameters
+    given = [name for name, value in parameters.items() if value != "auto"]
+    assert getattr(model, given[0] + "_") == parameters[given[0]]
     again = fit(data, tie_intercept=tie_intercept, tie=model.tie_, C=model.C_)
     np.testing.assert_array_equal(model.domain_coef_, again.domain_coef_)
     np.testing.assert_array_equal(model.domain_intercept_, again.domain_intercept_)

@@ -153,7 +153,7 @@ class Evidence:
     def maximise(
         self, ties: tuple[float, ...], Cs: tuple[float, ...]
     ) -> tuple[float, float]:
-        """Return the tie and C of the highest evidence, to three digits.
+        """Return the tie and C of the highest evidence; what is chosen, to 3 digits.
 
         Parameters
         ----------
@@ -168,8 +168,9 @@ class Evidence:
             before, best = best, self._scan(ties, (C,))
             if _kind(best) == _kind(before):
                 break
-        tie, C = (float(f"{value:.3g}") for value in best)
-        return tie, C
+        tie, C = best
+        tie = float(f"{tie:.3g}") if len(ties) > 1 else tie
+        return tie, float(f"{C:.3g}") if len(Cs) > 1 else C
 
     def _scan(self, ties: tuple[float, ...], Cs: tuple[float, ...]) -> Any:
         """Evaluate a grid, up with the ties and down again; return the best so far.
@@ -237,12 +238,9 @@ def _kind(setting: tuple[float, float]) -> tuple[bool, bool]:
 
 
 def _proper(problem: TiedProblem) -> bool:
-    """Whether tie and decay hold every coefficient but the intercept and the mean."""
-    coordinates, n_features = problem.coordinates, problem.design.n_features
-    held: FloatArray = coordinates.weight + problem.member_decay
-    return bool((held[:, :n_features] > 0).all()) or (
-        problem.design.n_domains == 1 and (coordinates.free_hub)
-    )
+    """Whether tie or decay hold the slopes near what they are tied to."""
+    held: FloatArray = problem.coordinates.weight + problem.member_decay
+    return bool((held[:, : problem.design.n_features] > 0).all())
 
 
 def _constant(problem: TiedProblem) -> float:

@@ -76,7 +76,7 @@ class Path:
         return self.model.pair is not None if domains is None else len(domains) > 1
 
     def problem(self, tie: float, C: float, extra: float = 0.0) -> TiedProblem:
-        """Return the objective at a setting."""
+        """Return the objective at a setting; see `fit`."""
         n_features = self.rows.design.n_features
         strengths = self.model._strengths(n_features, tie)
         strengths[n_features:] += extra
