@@ -410,6 +410,16 @@ def test_no_neighbour_has_more_evidence():
         assert found(tie, model.C_) < best - 1
 
 
+def test_a_maximum_found_late_is_refined_too():
+    # At the C of the grid the shared model is best, at a better C it is not.
+    data = family(3, 40, 2, 0.35, seed=35)
+    model = fit(data, tie="auto", C="auto")
+    found = evidence(TiedLogisticRegression(), data)
+    assert 10 < model.tie_ < np.inf
+    for tie in model.tie_ * np.array([0.8, 1.25]):
+        assert found(tie, model.C_) <= model.log_evidence_ + 1e-4
+
+
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_the_choice_does_not_depend_on_how_data_are_written(n_classes):
     case = make_instance((30, 50, 40), n_classes, n_features=3)
