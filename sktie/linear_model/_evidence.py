@@ -197,7 +197,7 @@ class Evidence:
     def _refine(
         self, start: tuple[float, float], free_tie: bool, free_C: bool
     ) -> tuple[float, float]:
-        """Search around a setting, a decade to each side; 0 and infinity stay."""
+        """Search around a setting, two decades to each side; 0 and infinity stay."""
         free = np.array([free_tie and 0 < start[0] < np.inf, free_C])
 
         def setting(logs: Any) -> tuple[float, float]:
@@ -210,10 +210,11 @@ class Evidence:
 
         centre = np.log(np.array(start)[free])
         decade = np.log(10.0)
+        bounds = [(middle - 2 * decade, middle + 2 * decade) for middle in centre]
         if free.sum() == 1:
             minimize_scalar(
                 loss,
-                bounds=(centre[0] - decade, centre[0] + decade),
+                bounds=bounds[0],
                 method="bounded",
                 options={"xatol": 1e-3},
             )
@@ -223,7 +224,7 @@ class Evidence:
                 loss,
                 centre,
                 method="Nelder-Mead",
-                bounds=[(middle - decade, middle + decade) for middle in centre],
+                bounds=bounds,
                 options={
                     "initial_simplex": centre + 0.3 * decade * corners,
                     "xatol": 1e-2,
