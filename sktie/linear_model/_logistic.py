@@ -164,8 +164,8 @@ class TiedLogisticRegression(TiedLinearClassifier):
         The strengths of the fit, given or chosen.
     log_evidence_ : float
         Log evidence at these, up to a constant: half of ``log(2 pi)`` for each flat
-        direction of the prior (for two classes the common intercept; with ``C=inf``
-        each feature as well). Only where a strength was "auto".
+        direction of the prior (for two classes the common intercept, as ``sqrt(T)``
+        times the mean; with ``C=inf`` each feature as well). Only where a strength was "auto".
     tie_gap_ : float
         Largest absolute deviation of a tied coefficient or intercept from what it
         is tied to; 0 where nothing is tied.
@@ -202,6 +202,12 @@ class TiedLogisticRegression(TiedLinearClassifier):
     ``w_A tie / (tie + 1/C)`` by both together. Coefficients are compared on the scale
     they were trained on: a scaler before this model must be the one before the pair.
 
+    "auto" maximises Laplace's approximation of the evidence [5]_, the probability of
+    the labels under the Gaussian prior that the penalties are; 0 and infinity are
+    compared exactly. It favours strong ties where domains have few rows for each
+    coefficient. A fixed ``pair`` must come from other rows; priors, whose anchor knows
+    the labels, are an error. Without anything to be tied to, ``tie_`` is infinity.
+
     Dense and CSR input is not copied; CSC is converted, a data frame costs one
     numeric copy. In a pipeline or search, prefer the column: scikit-learn passes
     ``sample_domain`` to few places (see the page "Domains in pipelines").
@@ -213,6 +219,7 @@ class TiedLogisticRegression(TiedLinearClassifier):
     .. [3] H. Daume III (2007). Frustratingly easy domain adaptation. ACL.
     .. [4] J. Lasserre, C. Bishop, T. Minka (2006). Principled hybrids of generative
        and discriminative models. CVPR.
+    .. [5] D. MacKay (1992). Bayesian interpolation. Neural Computation.
 
     Examples
     --------
