@@ -103,9 +103,9 @@ class Evidence:
     -----
     Flat directions of the prior have density 1, and their factor ``sqrt(2 pi)`` is
     left out: they are the common intercept, as the square root of the number of
-    domains times the mean, and with ``C=inf`` the coefficients likewise. Intercepts have, in the evidence alone, a Gaussian prior of width
-    `INTERCEPT_WIDTH` about what they are tied to, besides the tie. Its minimum is
-    fitted as such.
+    domains times the mean, and with ``C=inf`` the coefficients likewise. Intercepts
+    have, in the evidence alone, a Gaussian prior of width `INTERCEPT_WIDTH` about what
+    they are tied to, besides the tie. Its minimum is fitted as such.
 
     References
     ----------

@@ -165,7 +165,8 @@ class TiedLogisticRegression(TiedLinearClassifier):
     log_evidence_ : float
         Log evidence at these, up to a constant: half of ``log(2 pi)`` for each flat
         direction of the prior (for two classes the common intercept, as ``sqrt(T)``
-        times the mean; with ``C=inf`` each feature as well). Only where a strength was "auto".
+        times the mean; with ``C=inf`` each feature as well). Only where a strength was
+        "auto".
     tie_gap_ : float
         Largest absolute deviation of a tied coefficient or intercept from what it
         is tied to; 0 where nothing is tied.
