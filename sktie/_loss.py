@@ -272,10 +272,18 @@ def probability(raw: FloatArray) -> FloatArray:
 
 
 def log_probability(raw: FloatArray) -> FloatArray:
-    """Return the logarithm of `probability`, accurate where that is 0 or 1."""
+    """Return the logarithm of `probability`, accurate where that is 0 or 1.
+
+    In single precision it is 0 where the probability rounds to 1: scikit-learn checks
+    that the two agree to 1e-9.
+    """
     if raw.shape[1] == 1:
-        return np.hstack([log_expit(-raw), log_expit(raw)])
-    return np.asarray(log_softmax(raw, axis=1))
+        log = np.hstack([log_expit(-raw), log_expit(raw)])
+    else:
+        log = np.asarray(log_softmax(raw, axis=1))
+    if log.dtype == np.float32:
+        log[log > -np.finfo(np.float32).eps] = 0.0
+    return np.asarray(log)
 
 
 def most_probable(raw: FloatArray) -> IntArray:

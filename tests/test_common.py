@@ -97,6 +97,7 @@ LINEAR = [
     TiedLogisticRegression(),
     TiedLogisticRegression(solver="newton-cholesky", n_jobs=1),
     TiedLogisticRegression(solver="lbfgs"),
+    TiedLogisticRegression(tie="auto", C="auto"),
     # The checks compare coefficients to 1e-7, where tol bounds the objective; Newton's
     # method overshoots the default tol by far, conjugate gradients do not.
     TiedLogisticRegression(solver="newton-cg", tol=1e-20),
@@ -114,6 +115,7 @@ LINEAR = [
     SignDomains(handle_unknown="shared"),
     SignDomains(handle_unknown="shared", tie=np.inf, decay="shared"),
     SignDomains(handle_unknown="shared", store_covariance=True),
+    SignDomains(handle_unknown="shared", tie="auto", C="auto"),
     SignDomains(handle_unknown="shared", tie=1e-3, tie_intercept=0.5, solver="lbfgs"),
     # tol: see above.
     TiedLogisticRegression(KMeansPrior(2, random_state=0), tol=1e-20),

@@ -27,9 +27,10 @@ from sktie.solvers import SOLVERS, SolverResult, Status, choose
 
 #: Appended to scikit-learn's message for a parameter out of range.
 REMEDIES = {
-    "tie": "Use tie=0 for separate models, tie=np.inf for one shared model, and "
-    "anything between for tied ones.",
-    "C": "Use a positive number; C=np.inf means no decay.",
+    "tie": "Use tie=0 for separate models, tie=np.inf for one shared model, "
+    "anything between for tied ones, and tie='auto' to have it chosen.",
+    "C": "Use a positive number; C=np.inf means no decay, and C='auto' to have it "
+    "chosen.",
     "tie_intercept": "Use True (as strong as `tie`), False (free), or a strength.",
     "pair": "Use None, a column of X, FrozenEstimator(fitted_classifier), or "
     "(coef, intercept).",
@@ -184,7 +185,7 @@ class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
             found += (
                 "the classes are separable and nothing holds the coefficients back, so "
                 "that no minimum exists; those returned predict the training rows to "
-                f"rounding. Use a finite C (now C={self.C})."
+                f"rounding. Use a finite C (now C={self.C_})."
             )
         else:
             found += (
@@ -192,7 +193,7 @@ class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
                 f"tol={self.tol}. Increase max_iter (now {self.max_iter}), scale the "
                 "features (StandardScaler), or choose another solver."
             )
-            if np.isinf(self.C):
+            if np.isinf(self.C_):
                 found += " Without decay (C=inf) a minimum need not exist: try C=1e4."
         warnings.warn(found, ConvergenceWarning, stacklevel=3 + WRAPPER_FRAMES)
 

@@ -147,7 +147,7 @@ class TiedLinearClassifier(ClassifierMixin, TiedLinearModel):
         coef, intercept = self.coef_, self.intercept_
         if index < len(self.domains_):
             coef, intercept = self.domain_coef_[index], self.domain_intercept_[index]
-        estimator = LogisticRegression(C=self.C, fit_intercept=self.fit_intercept)
+        estimator = LogisticRegression(C=self.C_, fit_intercept=self.fit_intercept)
         estimator.classes_ = self.classes_
         estimator.coef_, estimator.intercept_ = coef.copy(), intercept.copy()
         estimator.n_iter_ = np.array([self.n_iter_], dtype=np.int32)

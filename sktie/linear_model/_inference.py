@@ -309,7 +309,7 @@ class InferenceMixin(TiedLinearModel):
         if inflation > MOST_INFLATION:
             raise ValueError(
                 "The rows leave some combination of the coefficients open, as those of "
-                f"collinear features or separable classes do, and C={self.C} does not "
+                f"collinear features or separable classes do, and C={self.C_} does not "
                 "hold it: it has no variance. Use a finite C."
             )
 
@@ -320,7 +320,7 @@ class InferenceMixin(TiedLinearModel):
             raise ValueError(
                 "A domain that fit did not see has no interval, since nothing was said "
                 "about how domains differ: the tie of some coefficient or of the "
-                f"intercept is 0 ({self._dial(self.tie)}). Fit with a positive tie and "
+                f"intercept is 0 ({self._dial(self.tie_)}). Fit with a positive tie and "
                 "a positive tie_intercept."
             )
         precision = _strength(known["weight"], known["scale"]) + known["decay"]

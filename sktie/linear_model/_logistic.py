@@ -33,16 +33,19 @@ from sktie._typing import FloatArray, IntArray, Matrix
 from sktie._validation import check_parameters, unchanged_on_error
 from sktie.linear_model._base import REMEDIES
 from sktie.linear_model._classifier import TiedLinearClassifier
+from sktie.linear_model._evidence import AUTO, set_strengths
 from sktie.linear_model._inference import InferenceMixin
 from sktie.linear_model._pair import resolve_anchor
+from sktie.linear_model._path import Path
 from sktie.solvers import SOLVERS
 
-#: Fitted attributes that not every fit sets.
-FITTED_AT_TIMES = (
+#: What an earlier fit may have set and this one need not.
+STALE = (
     "domains_",
     "_domain_coef",
     "_domain_intercept",
     "prior_",
+    "log_evidence_",
     "_curvature",
 )
 
@@ -106,10 +109,12 @@ class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
           reduced to their difference, rows of more are centred over the classes.
         - a prior, such as `KMeansPrior`: cloned and fitted in `fit`, on all rows,
           with a label or without; or ``FrozenEstimator(prior)``, used as it is.
-    tie : float, default=1.0
-        Strength of the tie in [0, inf], on the scale of ``1/C``.
-    C : float, default=1.0
-        Inverse strength of the weight decay, in (0, inf], as in scikit-learn.
+    tie : float or "auto", default=1.0
+        Strength of the tie in [0, inf], on the scale of ``1/C``. "auto" takes the one
+        of the highest evidence: see Notes.
+    C : float or "auto", default=1.0
+        Inverse strength of the weight decay, in (0, inf], as in scikit-learn. "auto"
+        is as above; both may be "auto".
     decay : {"each", "shared"}, default="each"
         With domains: decay every ``w_t``, or only once their mean. At ``tie=inf``
         the first equals ``LogisticRegression(C=C/T)``, the second
@@ -166,6 +171,13 @@ class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
         Coefficients of each domain; stored once where ``tie=inf``. Only with domains.
     domain_intercept_ : ndarray of shape (n_domains, 1 or n_classes)
         Intercepts of each domain. Only with domains.
+    tie_, C_ : float
+        The strengths of the fit, given or chosen.
+    log_evidence_ : float
+        Log evidence at these, up to a constant: half of ``log(2 pi)`` for each flat
+        direction of the prior (for two classes the common intercept, as ``sqrt(T)``
+        times the mean; with ``C=inf`` each feature as well). Only where a strength was
+        "auto".
     tie_gap_ : float
         Largest absolute deviation of a tied coefficient or intercept from what it
         is tied to; 0 where nothing is tied.
@@ -202,6 +214,12 @@ class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
     ``w_A tie / (tie + 1/C)`` by both together. Coefficients are compared on the scale
     they were trained on: a scaler before this model must be the one before the pair.
 
+    "auto" maximises Laplace's approximation of the evidence [5]_, the probability of
+    the labels under the Gaussian prior that the penalties are; 0 and infinity are
+    compared exactly. It favours strong ties where domains have few rows for each
+    coefficient. A fixed ``pair`` must come from other rows; priors, whose anchor knows
+    the labels, are an error. Without anything to be tied to, ``tie_`` is infinity.
+
     Dense and CSR input is not copied; CSC is converted, a data frame costs one
     numeric copy. In a pipeline or search, prefer the column: scikit-learn passes
     ``sample_domain`` to few places (see the page "Domains in pipelines").
@@ -213,6 +231,7 @@ class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
     .. [3] H. Daume III (2007). Frustratingly easy domain adaptation. ACL.
     .. [4] J. Lasserre, C. Bishop, T. Minka (2006). Principled hybrids of generative
        and discriminative models. CVPR.
+    .. [5] D. MacKay (1992). Bayesian interpolation. Neural Computation.
 
     Examples
     --------
@@ -235,8 +254,8 @@ class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "pair": [None, str, Integral, tuple, HasMethods("fit")],
-        "tie": [Interval(Real, 0, None, closed="both")],
-        "C": [Interval(Real, 0, None, closed="right")],
+        "tie": [Interval(Real, 0, None, closed="both"), StrOptions({AUTO})],
+        "C": [Interval(Real, 0, None, closed="right"), StrOptions({AUTO})],
         "decay": [StrOptions({"each", "shared"})],
         "tie_intercept": ["boolean", Interval(Real, 0, None, closed="both")],
         "fit_intercept": ["boolean"],
@@ -256,8 +275,8 @@ class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
         self,
         pair: Any = None,
         *,
-        tie: float = 1.0,
-        C: float = 1.0,
+        tie: float | str = 1.0,
+        C: float | str = 1.0,
         decay: str = "each",
         tie_intercept: bool | float = True,
         fit_intercept: bool = True,
@@ -327,12 +346,14 @@ class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
         with unchanged_on_error(self):
             previous = self._coefficients() if self.warm_start else None
             rows = self._read(X, y, sample_weight, sample_domain, X_unlabeled)
-            self._check_classes(rows, self.tie)
             with (
                 workers(self.n_jobs, rows.design.n_lanes) as crew,
                 fit_callbacks(self, X, y, self.max_iter) as callback,
             ):
-                problem = self._problem(rows, crew)
+                path = Path(self, rows, crew)
+                set_strengths(self, path)
+                self._check_classes(rows, self.tie_)
+                problem = path.problem(self.tie_, self.C_)
                 self._check_room(problem)
                 result = self._solve(problem, previous, callback)
                 self._keep(problem, result, rows.everything.factors)
@@ -356,7 +377,7 @@ class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
         everything = append_unlabeled(self, everything, X_unlabeled)
         X, y_index, weight = sample.X, sample.y_index, sample.weight
         bounds, order = np.array([0, X.shape[0]]), None
-        for name in FITTED_AT_TIMES:
+        for name in STALE:
             self.__dict__.pop(name, None)
         if domains is not None:
             self.domains_ = domains.labels
@@ -381,7 +402,7 @@ class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
         )
 
     def _problem(self, rows: _Rows, crew: Workers) -> TiedProblem:
-        """Return the objective as a problem for the solvers."""
+        """Return the objective as a problem; a `Path` sets the strengths."""
         design = rows.design
         loss = classification_loss(len(self.classes_))
         shape = (design.n_domains, loss.n_outputs, design.n_coefs)
@@ -391,7 +412,7 @@ class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
             y=loss.encode(rows.y_index, rows.X.dtype),
             weight=rows.weight,
             coordinates=TiedCoordinates(self._tie(rows, loss), shape),
-            decay=self._decays(design.n_features, self.C),
+            decay=self._decays(design.n_features, 1.0),
             shared_decay=self.decay == "shared" and hasattr(self, "domains_"),
             workers=crew,
         )
@@ -399,7 +420,7 @@ class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
     def _tie(self, rows: _Rows, loss: Loss) -> Tie:
         """Return the tie that ``pair`` asks for."""
         n_coefs = rows.design.n_coefs
-        strengths = self._strengths(rows.design.n_features, self.tie)
+        strengths = self._strengths(rows.design.n_features, 1.0)
         if hasattr(self, "domains_"):
             return Tie(ToMean(), strengths)
         if self.pair is None:

@@ -160,7 +160,7 @@ def _from_classifier(
             "log-odds, and their scale may not suit a logistic model. Prefer a "
             "LogisticRegression as pair, or choose `tie` by cross-validation.",
             UserWarning,
-            stacklevel=6 + WRAPPER_FRAMES,
+            stacklevel=7 + WRAPPER_FRAMES,
         )
     coef = source.coef_.toarray() if sp.issparse(source.coef_) else source.coef_
     coef = np.atleast_2d(np.asarray(coef, dtype=np.float64))

@@ -69,15 +69,28 @@ class Path:
         n_members, n_outputs, n_coefs = self._base.coordinates.shape
         return n_members * (n_outputs * n_coefs) ** 2
 
-    def problem(self, tie: float, C: float) -> TiedProblem:
-        """Return the objective at a setting."""
-        n_features = self.rows.design.n_features
-        return self._base.retied(
-            self.model._strengths(n_features, tie), self.model._decays(n_features, C)
-        )
+    @property
+    def is_tied(self) -> bool:
+        """Whether there is anything to be tied to, so that the tie matters."""
+        domains = getattr(self.model, "domains_", None)
+        return self.model.pair is not None if domains is None else len(domains) > 1
 
-    def fit(self, tie: float, C: float) -> Stop:
+    def problem(self, tie: float, C: float, extra: float = 0.0) -> TiedProblem:
+        """Return the objective at a setting; see `fit`."""
+        n_features = self.rows.design.n_features
+        strengths = self.model._strengths(n_features, tie)
+        strengths[n_features:] += extra
+        return self._base.retied(strengths, self.model._decays(n_features, C))
+
+    def fit(self, tie: float, C: float, extra: float = 0.0) -> Stop:
         """Return the fit at a setting, from where the last one ended.
+
+        Parameters
+        ----------
+        tie, C : float
+            The setting.
+        extra : float, default=0.0
+            More strength for the tie of the intercept.
 
         Raises
         ------
@@ -89,7 +102,7 @@ class Path:
             model._check_classes(self.rows, tie)
         except ValueError as error:
             raise NoMinimum(str(error)) from None
-        problem = self.problem(tie, C)
+        problem = self.problem(tie, C, extra)
         options: dict[str, Any] = {"tol": float(model.tol), "max_iter": model.max_iter}
         result = None
         if self._last is not None:
