@@ -320,8 +320,8 @@ class InferenceMixin(TiedLinearModel):
             raise ValueError(
                 "A domain that fit did not see has no interval, since nothing was said "
                 "about how domains differ: the tie of some coefficient or of the "
-                f"intercept is 0 ({self._dial(self.tie_)}). Fit with a positive tie and "
-                "a positive tie_intercept."
+                f"intercept is 0 ({self._dial(self.tie_)}). Fit with a positive tie "
+                "and a positive tie_intercept."
             )
         precision = _strength(known["weight"], known["scale"]) + known["decay"]
         n_domains = len(known["hessians"])
