@@ -14,13 +14,14 @@ from sktie._typing import Array, FloatArray, IntArray
 
 #: Leverage above which no steps are trusted to take a row out.
 MAX_LEVERAGE = 0.4
-#: Change of a raw prediction in the last step that leaves it trusted.
-SETTLED = 5e-3
+#: Change of a raw prediction in a step after which there need be no other one, and
+#: after the last step of all: beyond it the prediction is not trusted.
+NEAR, SETTLED = 1e-3, 5e-3
 #: Steps after the first one, each with the curvature that the first had.
 MORE_STEPS = 6
 #: They are for rows whose prediction the first step moves by more than FAR; where there
-#: are no more than so many pairs of rows, for all rows.
-FAR, MOST_PAIRS = 0.5, 1 << 18
+#: are no more than so many pairs of rows, by more than FEW_FAR.
+FAR, FEW_FAR, MOST_PAIRS = 0.5, 0.02, 1 << 18
 #: Pairs of rows at a time.
 PAIRS = 1 << 16
 
@@ -137,7 +138,7 @@ def _parts(moved: FloatArray, bounds: IntArray) -> list[IntArray]:
     """Return the rows that need more steps, in parts of one domain each."""
     sizes = np.diff(bounds)
     few = int(np.square(sizes.astype(np.int64)).sum()) <= MOST_PAIRS
-    far = np.flatnonzero(moved > (0 if few else FAR))
+    far = np.flatnonzero(moved > (FEW_FAR if few else FAR))
     domain = np.searchsorted(bounds, far, side="right") - 1
     parts: list[IntArray] = []
     for t in np.unique(domain):
@@ -189,20 +190,24 @@ def _refine(
     stiff = rows.bend[chosen] @ inverse
     push = np.einsum("ijk,ij->ik", inverse, rows.gradient[chosen])
     first = np.einsum("ikpl,il->ikp", taken, push)
-    step = first
+    step, moved = first.copy(), np.einsum("ikp,ip->ik", first, own)
     blocks = design.blocks_of(domain, n_chosen * n_outputs)
-    moved = np.einsum("ikp,ip->ik", first, own)
     change: FloatArray = np.full(n_chosen, np.inf)
+    far = np.arange(n_chosen)
     for _ in range(MORE_STEPS):
-        left = np.zeros_like(step)
+        left = np.zeros((len(far), *step.shape[1:]))
         for block in blocks:
-            left += _unforeseen(problem, rows, chosen, step, block)
+            left += _unforeseen(problem, rows, chosen[far], step[far], block)
         back = np.einsum("kplq,ilq->ikp", covariance, left, optimize=True)
-        shared = np.einsum("ikp,ip->ik", back, own)
-        shared = np.einsum("ikl,il->ik", stiff, shared)
-        step = first - back - np.einsum("ikpl,il->ikp", taken, shared)
-        before, moved = moved, np.einsum("ikp,ip->ik", step, own)
-        change = np.abs(moved - before).max(axis=1)
+        shared = np.einsum("ikp,ip->ik", back, own[far])
+        shared = np.einsum("ikl,il->ik", stiff[far], shared)
+        step[far] = first[far] - back - np.einsum("ikpl,il->ikp", taken[far], shared)
+        now = np.einsum("ikp,ip->ik", step[far], own[far])
+        change[far] = np.abs(now - moved[far]).max(axis=1)
+        moved[far] = now
+        far = far[change[far] > NEAR]
+        if not len(far):
+            break
     return rows.raw[chosen] + moved, change
 
 
@@ -217,11 +222,15 @@ def _unforeseen(
     place, n_chosen = slice(block.start, block.stop), len(chosen)
     others = problem.design.dense_rows(block).astype(np.float64)
     moved = step @ others.T
-    y, weight = problem.y[place], problem.weight_of(block)
-    found = np.empty_like(moved)
-    for i in range(n_chosen):
-        raw = rows.raw[place] + moved[i].T
-        found[i] = problem.loss.value_gradient(y, raw, weight)[1].T
+    raw = np.swapaxes(moved + rows.raw[place].T, 1, 2).reshape(-1, moved.shape[1])
+    weight = problem.weight_of(block)
+    _, gradient = problem.loss.value_gradient(
+        np.tile(problem.y[place], n_chosen),
+        raw,
+        None if weight is None else np.tile(weight, n_chosen),
+    )
+    found = gradient.reshape(n_chosen, len(others), -1)
+    found = np.ascontiguousarray(np.swapaxes(found, 1, 2))
     found -= rows.gradient[place].T
     found -= np.einsum("jkl,ilj->ikj", rows.bend[place], moved)
     inside = np.flatnonzero((chosen >= block.start) & (chosen < block.stop))

@@ -91,7 +91,7 @@ def test_rows_of_high_leverage_are_left_out_exactly():
     found = scores[1]
     exact = brute_force(X, y, rows=rows, **single)
     worst = np.abs(np.log(found[rows, 1]) - np.log(exact[:, 1]))
-    assert worst.max() < 1e-4
+    assert worst.max() < 1e-3
 
 
 def keep(into):
