@@ -8,7 +8,7 @@ import numpy as np
 
 from sktie._design import Block
 from sktie._linalg import TINY
-from sktie._posterior import spread
+from sktie._posterior import Posterior, spread
 from sktie._problem import TiedProblem
 from sktie._typing import Array, FloatArray, IntArray
 
@@ -19,8 +19,8 @@ MAX_LEVERAGE = 0.4
 NEAR, SETTLED = 1e-3, 5e-3
 #: Steps after the first one, each with the curvature that the first had.
 MORE_STEPS = 6
-#: They are for rows whose prediction the first step moves by more than FAR; where there
-#: are no more than so many pairs of rows, by more than FEW_FAR.
+#: They are for rows whose prediction the first step moves by more than FAR. Where there
+#: are no more than so many pairs of rows, by more than FEW_FAR, and all rows are heard.
 FAR, FEW_FAR, MOST_PAIRS = 0.5, 0.02, 1 << 18
 #: Pairs of rows at a time.
 PAIRS = 1 << 16
@@ -68,7 +68,7 @@ def survey(problem: TiedProblem, members: FloatArray) -> Survey:
 
 
 def leave_one_out(
-    problem: TiedProblem, rows: Survey, covariances: FloatArray
+    problem: TiedProblem, rows: Survey, posterior: Posterior
 ) -> tuple[FloatArray, Array]:
     r"""Return approximate leave-one-out predictions, and how far to trust them.
 
@@ -84,9 +84,10 @@ def leave_one_out(
 
     and of K^-1 only the block of the row's own member counts, in which all that other
     members say about this one is contained. That far Rad and Maleki. Where rows are
-    few, or the row weighs much, more steps follow, with the same inverse: each takes
-    back what the step before leaves of the gradient, namely what the curvature of the
-    other rows of the domain had not foreseen. Other domains count as quadratic there.
+    few (512 in all), or a row moves its prediction far, more steps follow, with the
+    same inverse: each takes back what the step before leaves of the gradient, namely
+    what the curvature of the other rows had not foreseen. Where rows are not few, those
+    of other domains count as quadratic.
 
     Parameters
     ----------
@@ -94,8 +95,8 @@ def leave_one_out(
         The problem.
     rows : Survey
         Its rows at its minimum.
-    covariances : ndarray of shape (n_members, n, n)
-        Blocks of the inverse Hessian there, as of `Posterior`.
+    posterior : Posterior
+        The inverse Hessian there.
 
     Returns
     -------
@@ -111,7 +112,7 @@ def leave_one_out(
     K. Rahnama Rad, A. Maleki (2020). A scalable estimate of the out-of-sample
     prediction error via approximate leave-one-out cross-validation. JRSS B.
     """
-    spreads = _spread(problem, covariances)
+    spreads = _spread(problem, posterior.covariances)
     weights = spreads @ rows.bend
     if problem.loss.n_outputs == 1:
         leverage = weights[:, 0, 0]
@@ -124,9 +125,13 @@ def leave_one_out(
     raw = rows.raw + (inverse @ step)[:, :, 0]
     trusted = leverage <= MAX_LEVERAGE
     moved = np.abs(raw - rows.raw).max(axis=1)
-    parts = _parts(np.where(trusted, moved, 0), problem.design.bounds)
+    all_heard = problem.design.n_rows**2 <= MOST_PAIRS
+    least = FEW_FAR if all_heard else FAR
+    parts = _parts(problem, np.flatnonzero(trusted & (moved > least)), all_heard)
     found = problem.workers.map(
-        lambda chosen: _refine(problem, rows, chosen, inverse[chosen], covariances),
+        lambda chosen: _refine(
+            problem, rows, chosen, inverse[chosen], posterior, all_heard
+        ),
         parts,
     )
     for chosen, (refined, change) in zip(parts, found, strict=True):
@@ -134,16 +139,16 @@ def leave_one_out(
     return raw, trusted
 
 
-def _parts(moved: FloatArray, bounds: IntArray) -> list[IntArray]:
+def _parts(problem: TiedProblem, far: IntArray, all_heard: bool) -> list[IntArray]:
     """Return the rows that need more steps, in parts of one domain each."""
-    sizes = np.diff(bounds)
-    few = int(np.square(sizes.astype(np.int64)).sum()) <= MOST_PAIRS
-    far = np.flatnonzero(moved > (FEW_FAR if few else FAR))
+    bounds = problem.design.bounds
     domain = np.searchsorted(bounds, far, side="right") - 1
+    numbers = problem.coordinates.size
     parts: list[IntArray] = []
     for t in np.unique(domain):
         own = far[domain == t]
-        step = max(1, PAIRS // int(sizes[t]))
+        heard = problem.design.n_rows if all_heard else int(np.diff(bounds)[t])
+        step = max(1, PAIRS // max(heard, numbers if all_heard else 1))
         parts += [own[start : start + step] for start in range(0, len(own), step)]
     return parts
 
@@ -171,38 +176,58 @@ def _refine(
     rows: Survey,
     chosen: IntArray,
     inverse: FloatArray,
-    covariances: FloatArray,
+    posterior: Posterior,
+    all_heard: bool,
 ) -> tuple[FloatArray, FloatArray]:
     """Return what rows i of one domain are predicted without themselves.
 
     The second array says by how much the last step has changed that.
 
-    The member moves by ``C (x g - e)``, with C the inverse Hessian without the row and
-    e the part of the gradient that this Hessian does not foresee: 0 at first.
+    The members move by ``C (x g - e)``, with C the inverse Hessian without the row and
+    e the part of the gradient that this Hessian does not foresee: 0 at first. Heard
+    are the rows of all domains, or those of the own one.
     """
-    design, loss = problem.design, problem.loss
-    n_outputs, n_chosen = loss.n_outputs, len(chosen)
+    design, n_outputs = problem.design, problem.loss.n_outputs
     domain = int(np.searchsorted(design.bounds, chosen[0], side="right")) - 1
+    heard = list(range(design.n_domains)) if all_heard else [domain]
+    place = heard.index(domain)
     own = np.stack([design.row(int(row)) for row in chosen]).astype(np.float64)
-    covariance = covariances[domain].reshape(n_outputs, design.n_coefs, n_outputs, -1)
-    # K^-1 x of each row, and L (I - M L)^-1.
-    taken = np.einsum("kplq,iq->ikpl", covariance, own, optimize=True)
+
+    def invert(vectors: FloatArray) -> FloatArray:
+        """Return K^-1 times vectors of the members heard."""
+        if all_heard:
+            return posterior.apply(vectors)
+        return np.asarray(vectors @ posterior.covariances[domain])
+
+    def predicted(steps: FloatArray, of: FloatArray) -> FloatArray:
+        """Return by how much steps change the predictions of rows."""
+        parts = steps[:, place].reshape(len(of), n_outputs, -1)
+        return np.asarray(np.einsum("ikp,ip->ik", parts, of))
+
+    # x of each row and output, as a vector of all members heard.
+    shape = len(chosen), n_outputs, len(heard), n_outputs, design.n_coefs
+    placed = np.zeros(shape)
+    for k in range(n_outputs):
+        placed[:, k, place, k] = own
+    taken = invert(placed.reshape(*shape[:3], -1))
+    # L (I - M L)^-1, and the first step.
     stiff = rows.bend[chosen] @ inverse
     push = np.einsum("ijk,ij->ik", inverse, rows.gradient[chosen])
-    first = np.einsum("ikpl,il->ikp", taken, push)
-    step, moved = first.copy(), np.einsum("ikp,ip->ik", first, own)
-    blocks = design.blocks_of(domain, n_chosen * n_outputs)
-    change: FloatArray = np.full(n_chosen, np.inf)
-    far = np.arange(n_chosen)
+    first = np.einsum("ilhn,il->ihn", taken, push)
+    step, moved = first.copy(), predicted(first, own)
+    change: FloatArray = np.full(len(chosen), np.inf)
+    far = np.arange(len(chosen))
     for _ in range(MORE_STEPS):
         left = np.zeros((len(far), *step.shape[1:]))
-        for block in blocks:
-            left += _unforeseen(problem, rows, chosen[far], step[far], block)
-        back = np.einsum("kplq,ilq->ikp", covariance, left, optimize=True)
-        shared = np.einsum("ikp,ip->ik", back, own[far])
-        shared = np.einsum("ikl,il->ik", stiff[far], shared)
-        step[far] = first[far] - back - np.einsum("ikpl,il->ikp", taken[far], shared)
-        now = np.einsum("ikp,ip->ik", step[far], own[far])
+        for k, member in enumerate(heard):
+            parts = step[far, k].reshape(len(far), n_outputs, -1)
+            for block in design.blocks_of(member, len(chosen) * n_outputs):
+                found = _unforeseen(problem, rows, chosen[far], parts, block)
+                left[:, k] += found.reshape(len(far), -1)
+        back = invert(left)
+        shared = np.einsum("ikl,il->ik", stiff[far], predicted(back, own[far]))
+        step[far] = first[far] - back - np.einsum("ilhn,il->ihn", taken[far], shared)
+        now = predicted(step[far], own[far])
         change[far] = np.abs(now - moved[far]).max(axis=1)
         moved[far] = now
         far = far[change[far] > NEAR]

@@ -172,11 +172,15 @@ class Posterior:
         return np.asarray(members), np.asarray(0.5 * (mean + mean.T))
 
     def apply(self, vectors: FloatArray) -> FloatArray:
-        """Return the inverse Hessian times vectors of the members, (n_members, n)."""
-        found = np.einsum("tij,tj->ti", self.own, vectors)
+        """Return the inverse Hessian times vectors, (..., n_members, n)."""
+        found = np.einsum("tij,...tj->...ti", self.own, vectors, optimize=True)
         if self.free_hub:
-            shared = np.einsum("tji,tj->i", self.following, vectors)
-            found += self._borrowing @ shared
+            shared = np.einsum(
+                "tji,...tj->...i", self.following, vectors, optimize=True
+            )
+            found += np.einsum(
+                "tij,...j->...ti", self._borrowing, shared, optimize=True
+            )
         return np.asarray(found)
 
     def shares(self, data: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -11,7 +11,12 @@ from sklearn.datasets import load_iris
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, roc_auc_score
-from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold
+from sklearn.model_selection import (
+    GridSearchCV,
+    GroupKFold,
+    KFold,
+    StratifiedKFold,
+)
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -449,3 +454,101 @@ def test_collinear_features_without_decay_are_failures_of_leave_one_out():
     model = TiedLogisticRegressionCV(-1, ties=[0.5], Cs=[1.0, INF]).fit(X, y)
     assert model.C_ == 1.0
     assert {C for C, _ in model.failures_} == {INF}
+
+
+@pytest.mark.parametrize("C", [1.0, 10.0])
+def test_loo_of_shared_domains_is_that_of_one_domain(C):
+    # The objective is the same; few rows, so that one moves the coefficients far.
+    rng = np.random.default_rng(2)
+    X = rng.normal(size=(24, 4))
+    domain = np.arange(24) % 2
+    y = (X @ rng.normal(size=4) + rng.logistic(size=24) > 0).astype(int)
+    shared = TiedLogisticRegressionCV(ties=[3.0], Cs=C).fit(X, y, sample_domain=domain)
+    one = TiedLogisticRegressionCV(ties=[], Cs=C / 2).fit(X, y)
+    assert_allclose(shared.scores_[0, -1], one.scores_[0, -1], rtol=1e-3)
+    exact = brute_force(np.column_stack([X, domain]), y, pair=-1, tie=3.0, C=C)
+    assert_allclose(-shared.scores_[0, 1], log_loss(y, exact), rtol=3e-3)
+
+
+def test_a_class_of_one_row_cannot_be_left_out():
+    X, y = data()
+    y[:] = 0
+    y[3] = 1
+    model = TiedLogisticRegressionCV(ties=2, Cs=1.0)
+    with pytest.raises(ValueError, match="one row alone has class 1"):
+        model.fit(X[:, :-1], y)
+    with pytest.raises(ValueError, match="None of 2 settings"):
+        model.set_params(pair=-1).fit(X, y)
+
+
+def test_rows_without_which_classes_are_separable_are_failures():
+    X = np.linspace(-1, 1, 12)[:, np.newaxis]
+    y = (X[:, 0] > 0).astype(int)
+    y[1] = 1  # without it, or without row 0, no minimum exists at C=inf
+    with pytest.raises(ValueError, match="without one of the rows"):
+        TiedLogisticRegressionCV(ties=2, Cs=INF).fit(X, y)
+    model = TiedLogisticRegressionCV(ties=2, Cs=[1.0, INF]).fit(X, y)
+    assert model.C_ == 1.0
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"cv": GroupKFold(3)}, r"cv=list\(GroupKFold"),
+        ({"cv": iter([])}, "has no folds"),
+        ({"stratify_domains": True}, "expected an integer cv"),
+        ({"stratify_domains": True, "cv": 20}, "has only"),
+    ],
+)
+def test_unfit_splits_are_errors(parameters, message):
+    X, y = data(n=24)
+    model = TiedLogisticRegressionCV(-1, ties=2, Cs=1.0, **parameters)
+    with pytest.raises(ValueError, match=message):
+        model.fit(X, y)
+
+
+def test_splitters_see_the_rows():
+    class BySign:
+        def get_n_splits(self, X=None, y=None, groups=None):
+            return 2
+
+        def split(self, X, y, groups=None):
+            assert set(np.unique(y)) == {"no", "yes"}
+            yield np.flatnonzero(X[:, 0] > 0), np.flatnonzero(X[:, 0] <= 0)
+            yield np.flatnonzero(X[:, 0] <= 0), np.flatnonzero(X[:, 0] > 0)
+
+    X, y = data()
+    y = np.array(["no", "yes"])[y]
+    model = TiedLogisticRegressionCV(-1, ties=[1.0], Cs=1.0, cv=BySign()).fit(X, y)
+    by_hand = list(BySign().split(X, y))
+    expected = clone(model).set_params(cv=by_hand).fit(X, y)
+    assert_array_equal(model.scores_, expected.scores_)
+
+
+def test_positions_of_folds_are_those_of_all_rows():
+    X, y = load_iris(return_X_y=True)
+    y = y.copy()
+    y[::3] = -1
+    prior = KMeansPrior(4, random_state=0)
+    shuffled = KFold(3, shuffle=True, random_state=0)
+    folds = list(shuffled.split(X))
+    model = TiedLogisticRegressionCV(prior, ties=[1.0], Cs=1.0, unlabeled=-1, cv=folds)
+    model.fit(X, y)
+    train, test = folds[0]
+    single = TiedLogisticRegression(prior, tie=1.0, unlabeled=-1)
+    rows = np.union1d(train, np.flatnonzero(y < 0))
+    single.fit(X[rows], y[rows])
+    held = test[y[test] >= 0]
+    only = clone(model).set_params(cv=folds[:1]).fit(X, y)
+    expected = -log_loss(y[held], single.predict_proba(X[held]))
+    assert_allclose(only.scores_[0, 1], expected, rtol=1e-5)
+
+
+def test_a_fold_without_weight_is_an_error():
+    X, y = data()
+    weight = np.ones(len(y))
+    folds = list(StratifiedKFold(3).split(X, y))
+    weight[folds[1][1]] = 0
+    model = TiedLogisticRegressionCV(-1, ties=2, Cs=1.0, cv=folds)
+    with pytest.raises(ValueError, match=r"rows held out .* weigh nothing"):
+        model.fit(X, y, weight)

@@ -110,6 +110,16 @@ def test_what_the_rows_leave_open_has_no_variance(n_domains, tie):
     assert np.isfinite(fit(case.but(C=1e4), tol=1e-8).coef_covariance()).all()
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_separable_classes_without_decay_have_no_variance():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 2))
+    model = TiedLogisticRegression(C=np.inf, store_covariance=True)
+    model.fit(X, X[:, 0] > 0, sample_domain=np.arange(60) % 2)
+    with pytest.raises(ValueError, match="separable classes"):
+        model.coef_covariance(0)
+
+
 @kinds
 @pytest.mark.parametrize("limit", [0.0, np.inf])
 def test_extreme_ties_are_near_their_limit(limit, kind):

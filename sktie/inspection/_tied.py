@@ -98,7 +98,9 @@ def unfitted(estimator: Any) -> TiedLogisticRegression:
     own = estimator.get_params(deep=False)
     chosen = {name: own[name] for name in names if name in own}
     for name in ("tie", "C"):
-        chosen[name] = getattr(estimator, f"{name}_", chosen.get(name))
+        # A strength that is given counts, whatever an earlier fit has had.
+        if isinstance(chosen.get(name, "chosen"), str):
+            chosen[name] = getattr(estimator, f"{name}_", chosen.get(name))
     if chosen["C"] is None or isinstance(chosen["C"], str):
         raise ValueError(
             f"{type(estimator).__name__} has not chosen its C yet. Fit it first, or "

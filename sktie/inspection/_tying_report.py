@@ -113,7 +113,7 @@ class TyingReport:
     domain  rows  in effect  of  own  borrowed  decay        separate          pooled
     large    300        3.7   4  93%        5%     2%  +0.001 ± 0.001  +0.003 ± 0.005
     small    100        3.3   4  82%       14%     4%  +0.004 ± 0.005  +0.012 ± 0.025
-    all      400        7.0   8  88%        9%     3%  +0.001 ± 0.002  +0.005 ± 0.007
+    all      400        7.0   8  88%        9%     3%  +0.002 ± 0.002  +0.005 ± 0.007
     <BLANKLINE>
     Gains: leave-one-out log-loss, ± its paired standard error; + is for this tie.
     """

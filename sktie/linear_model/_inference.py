@@ -16,7 +16,7 @@ from sktie._posterior import Posterior, spread
 from sktie._problem import TiedProblem
 from sktie._typing import FloatArray
 from sktie.linear_model._base import TiedLinearModel
-from sktie.solvers import SolverResult
+from sktie.solvers import SolverResult, Status
 
 #: Numbers in the Hessians of all domains that are still kept: 1 GiB.
 MOST_NUMBERS = 1 << 27
@@ -64,6 +64,7 @@ class InferenceMixin(TiedLinearModel):
             "free_hub": free_hub,
             "mean_decay": mean_decay,
             "decay": np.tile(problem.member_decay, problem.loss.n_outputs),
+            "exists": result.status is not Status.UNBOUNDED,
         }
 
     def coef_covariance(
@@ -306,7 +307,7 @@ class InferenceMixin(TiedLinearModel):
             inflation = max(own.max(), np.abs(mean).max())
         except np.linalg.LinAlgError:  # singular to the last digit
             inflation = np.inf
-        if inflation > MOST_INFLATION:
+        if inflation > MOST_INFLATION or not known["exists"]:
             raise ValueError(
                 "The rows leave some combination of the coefficients open, as those of "
                 f"collinear features or separable classes do, and C={self.C_} does not "

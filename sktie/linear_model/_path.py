@@ -143,8 +143,9 @@ class Path:
         self._check_lone_rows(stop.tie)
         rows = survey(stop.problem, stop.members)
         self._hessians = hessians = rows.hessians
-        covariances = self._covariances(stop.problem.posterior(hessians))
-        raw, trusted = leave_one_out(stop.problem, rows, covariances)
+        posterior = stop.problem.posterior(hessians)
+        self._check_open(posterior)
+        raw, trusted = leave_one_out(stop.problem, rows, posterior)
         domain = self.rows.domain
         left = np.flatnonzero(np.logical_not(trusted))
         for row in left:
@@ -157,13 +158,18 @@ class Path:
                 tol=float(self.model.tol),
                 max_iter=self.model.max_iter,
             )
+            if not self._found(result):
+                raise NoMinimum(
+                    "without one of the rows there is no minimum: the classes are then "
+                    f"separable, or {self.model.max_iter} steps do not reach it"
+                )
             own = problem.members(result.theta)[domain[row]]
             raw[row] = problem.design.row(int(row)) @ own.T
         return raw, len(left)
 
     @staticmethod
-    def _covariances(posterior: Posterior) -> FloatArray:
-        """Return the covariances, where rows and decay determine all of them."""
+    def _check_open(posterior: Posterior) -> None:
+        """Check that rows and decay determine all coefficients."""
         try:
             found = posterior.covariances
         except np.linalg.LinAlgError:
@@ -173,7 +179,6 @@ class Path:
                 "the rows leave some coefficients open, and nothing decays them: "
                 "features are collinear or constant; use a finite C, or drop features"
             )
-        return found
 
     def _check_lone_rows(self, tie: float) -> None:
         """Check that no domain which is fitted alone would lose a class with a row.
@@ -181,10 +186,14 @@ class Path:
         Its intercept, which nothing holds, would then be infinite.
         """
         model, rows = self.model, self.rows
-        if model._strengths(1, tie).all() or not model.fit_intercept:
+        held = model._has_tie and not hasattr(model, "domains_")
+        alone = not model._strengths(1, tie).all()
+        if not model.fit_intercept or (held and not alone):
             return
         n_classes = len(model.classes_)
-        cell = rows.domain * n_classes + rows.y_index
+        cell = rows.y_index
+        if alone:
+            cell = rows.domain * n_classes + cell
         if rows.weight is not None:
             cell = cell[rows.weight > 0]
         lone = np.flatnonzero(np.bincount(cell) == 1)
@@ -192,7 +201,7 @@ class Path:
             return
         domain, label = divmod(int(lone[0]), n_classes)
         where = ""
-        if hasattr(model, "domains_"):
+        if alone and hasattr(model, "domains_"):
             where = f" of domain {model.domains_[domain]!s}"
         raise NoMinimum(
             f"one row alone{where} has class {model.classes_[label]!s}; without it "

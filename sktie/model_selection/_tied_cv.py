@@ -7,7 +7,7 @@ from numbers import Integral, Real
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-from sklearn.model_selection import StratifiedKFold, check_cv
+from sklearn.model_selection import StratifiedKFold
 from sklearn.utils import _safe_indexing, indexable
 
 from sktie._compat import (
@@ -67,9 +67,10 @@ class TiedLogisticRegressionCV(TiedLinearClassifier):
         number of strengths, the others evenly spaced from 1e-3 to 1e4 in logarithm.
     Cs : float or array-like of float, default=(0.01, 0.1, 1.0, 10.0, 100.0)
         Inverse strengths of the weight decay to try.
-    cv : "loo", int, splitter or iterable, default="loo"
-        How rows are held out. An integer is the number of stratified folds; any
-        splitter of scikit-learn, or an iterable of (training, test) positions.
+    cv : "loo", int, splitter, iterable or None, default="loo"
+        How rows are held out. An integer is the number of stratified folds (None is 5);
+        a splitter of scikit-learn splits the labelled rows; an iterable holds
+        (training, test) positions among all rows, as a list where groups are needed.
         With a prior as ``pair``, whose anchor knows the labels, or with members of too
         many coefficients for Hessians, "loo" becomes 5 folds; see ``cv_``.
     stratify_domains : bool, default=False
@@ -90,7 +91,8 @@ class TiedLogisticRegressionCV(TiedLinearClassifier):
     fit_intercept : bool, default=True
         Whether to fit an intercept.
     class_weight : dict, "balanced" or None, default=None
-        Factors for the classes, in the fits alone.
+        Factors for the classes, in the fits alone. With "loo", those of "balanced"
+        are counted once, from all rows.
     unlabeled : int, str or None, default=None
         The label in y of rows that have none, for a prior as ``pair``. They are in
         every training set and in no score.
@@ -260,6 +262,7 @@ class TiedLogisticRegressionCV(TiedLinearClassifier):
         with unchanged_on_error(self):
             for name in _fitted_names(self):
                 delattr(self, name)
+            self._check_cv()
             self.ties_, self.Cs_ = grid_of_ties(self.ties), grid_of_Cs(self.Cs)
             model = self._model(self.handle_unknown)
             rows = model._read(*data)
@@ -276,6 +279,13 @@ class TiedLogisticRegressionCV(TiedLinearClassifier):
                     model._store(stop.problem, stop.result)
                     self._take(model)
         return self
+
+    def _check_cv(self) -> None:
+        if self.stratify_domains and not isinstance(self.cv, Integral):
+            raise ValueError(
+                f"stratify_domains=True with cv={self.cv!r}; expected an integer cv, "
+                "whose folds it makes. Use cv=5, or stratify_domains=False."
+            )
 
     def _model(self, handle_unknown: str) -> TiedLogisticRegression:
         parameters = {name: getattr(self, name) for name in PASSED}
@@ -311,7 +321,7 @@ class TiedLogisticRegressionCV(TiedLinearClassifier):
                 public = stop.problem.loss.expand(raw[back].T).T
                 self._tell(stop, scores.add(place, public, held), callback)
             return scores
-        for train, test in self._splits(data.n_rows, labelled, held):
+        for train, test in self._splits(data, labelled, held):
             scores.new_fold()
             self._score_fold(scores, data, train, test, held, labelled, callback)
         return scores
@@ -338,6 +348,11 @@ class TiedLogisticRegressionCV(TiedLinearClassifier):
             )
         rest = data.take(test)
         held = held.take(np.searchsorted(labelled, test))
+        if not held.weight.sum() > 0:
+            raise ValueError(
+                f"The {len(test)} rows held out by a fold weigh nothing; expected some "
+                "row of positive weight. Drop rows of weight zero, or shuffle folds."
+            )
         with workers(self.n_jobs, rows.design.n_lanes) as crew:
             path = Path(model, rows, crew)
             for place, stop in self._walk(path):
@@ -367,22 +382,58 @@ class TiedLogisticRegressionCV(TiedLinearClassifier):
     def _scheme(self, path: Path) -> Any:
         """Return what holds rows out: folds where leaving one out cannot."""
         if not isinstance(self.cv, str):
-            return self.cv
+            return FOLDS if self.cv is None else self.cv
         knows = find_prior(self.pair) is not None
         return FOLDS if knows or path.n_numbers > MOST_NUMBERS else self.cv
 
-    def _splits(self, n_rows: int, labelled: IntArray, held: Held) -> Iterator[Any]:
-        """Yield training and test positions among all rows; the unlabelled train."""
-        cv = self.cv_
+    def _splits(
+        self, data: _Data, labelled: IntArray, held: Held
+    ) -> list[tuple[IntArray, IntArray]]:
+        """Return training and test positions among all rows; the unlabelled train."""
+        if isinstance(self.cv_, Integral):
+            found = self._stratified(int(self.cv_), held)
+        elif hasattr(self.cv_, "split"):
+            known = data.take(labelled)
+            try:
+                found = list(self.cv_.split(known.X, np.asarray(known.y)))
+            except (TypeError, ValueError) as error:
+                if "groups" not in str(error):
+                    raise
+                name = type(self.cv_).__name__
+                raise ValueError(
+                    f"cv={name}() needs groups, which fit does not take. Pass the "
+                    f"folds themselves: cv=list({name}(...).split(X, y, groups))."
+                ) from None
+        else:
+            # Positions of the user's, among all rows; only labelled ones are scored.
+            place = np.full(data.n_rows, -1)
+            place[labelled] = np.arange(len(labelled))
+            pairs = [(place[train], place[test]) for train, test in self.cv_]
+            found = [(train[train >= 0], test[test >= 0]) for train, test in pairs]
+        if not found:
+            raise ValueError(
+                f"cv={self.cv!r} has no folds; expected pairs of training and test "
+                "positions. A generator can be read once: pass list(...) of it."
+            )
+        rest = np.setdiff1d(np.arange(data.n_rows), labelled)
+        return [
+            (np.sort(np.concatenate([labelled[train], rest])), labelled[test])
+            for train, test in found
+        ]
+
+    def _stratified(self, n_folds: int, held: Held) -> list[tuple[IntArray, IntArray]]:
+        """Return folds with equal shares of each class, or each class of a domain."""
         strata = held.y
-        if isinstance(cv, Integral):
-            if self.stratify_domains:
-                strata = held.domain * len(self.classes_) + held.y
-            cv = StratifiedKFold(int(cv))
-        cv = check_cv(cv, strata, classifier=True)
-        rest = np.setdiff1d(np.arange(n_rows), labelled)
-        for train, test in cv.split(strata[:, np.newaxis], strata):
-            yield np.sort(np.concatenate([labelled[train], rest])), labelled[test]
+        if self.stratify_domains:
+            strata = held.domain * len(self.classes_) + held.y
+            least = np.unique(strata, return_counts=True)[1].min()
+            if least < n_folds:
+                raise ValueError(
+                    f"stratify_domains=True with cv={n_folds}, but a domain has only "
+                    f"{least} rows of some class; expected one for each fold. Use "
+                    "fewer folds, cv='loo', or stratify_domains=False."
+                )
+        return list(StratifiedKFold(n_folds).split(strata[:, np.newaxis], strata))
 
     def _conclude(self, scores: Scores) -> None:
         """Set the scores and the choice."""

@@ -104,7 +104,7 @@ def exactness(shape, quick):
                 found.append(single.predict_proba(X[[row]])[0])
             if not quick:
                 exact = -log_loss(y, found)
-                worst = max(worst, abs(model.scores_[i, j] / exact - 1))
+                worst = max(worst, float(abs(model.scores_[i, j] / exact - 1)))
     return {
         "largest relative difference": round(worst, 6),
         "refitted": model.n_refitted_,
@@ -147,7 +147,11 @@ def summarise(cells):
     if exact:
         worst = max(cell["largest relative difference"] for cell in exact)
         goals.append(
-            {"goal": "leave-one-out within 1 %", "value": worst, "met": worst <= 0.01}
+            {
+                "goal": "leave-one-out within 1 %",
+                "value": worst,
+                "met": bool(worst <= 0.01),
+            }
         )
     return {"goals": goals}
 
