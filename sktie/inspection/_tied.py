@@ -119,7 +119,7 @@ def tied_rows(
     model = unfitted(estimator)
     check_parameters(model, REMEDIES)
     rows = model._read(X, y, sample_weight, sample_domain, None)
-    if model.pair is None and not hasattr(model, "domains_"):
+    if not model._has_tie:
         raise ValueError(
             f"{type(estimator).__name__} ties nothing: it has pair=None and no "
             "sample_domain. Name the column of the domains as pair, pass "
