@@ -1,9 +1,9 @@
 """The rows of a data set, grouped by domain and visited block by block.
 
 `Design` never copies X: rows that are not already in order are gathered one
-cache-sized block at a time (only small data are kept so), a column that is no
-feature gets the coefficient zero, and sparse rows are made dense only inside a block,
-where a Hessian needs it.
+cache-sized block at a time, a column that is no feature gets the coefficient zero, and
+sparse rows are made dense only inside a block, where a Hessian needs it. Only small
+data are kept in order, and dense.
 """
 
 from __future__ import annotations
@@ -88,6 +88,8 @@ class Design:
         self.n_features = X.shape[1] - (skip is not None)
         self.n_coefs = self.n_features + fit_intercept
         self._kept: dict[tuple[int, int], Matrix] = {}
+        self._dense: dict[tuple[int, int], FloatArray] = {}
+        self._domain_blocks: dict[int, list[tuple[int, list[Block]]]] = {}
 
     def rows_per_block(self, row_bytes: float) -> int:
         return max(128, min(int(BLOCK_BYTES / row_bytes), 1 << 14))
@@ -130,6 +132,8 @@ class Design:
 
     def domain_blocks(self, n_outputs: int) -> list[tuple[int, list[Block]]]:
         """Blocks for Hessians: (domain, blocks) pairs, a large domain in several."""
+        if n_outputs in self._domain_blocks:
+            return self._domain_blocks[n_outputs]
         width = self.dtype.itemsize * self.n_coefs * (1 + n_outputs)
         step = self.rows_per_block(width)
         row_work = (n_outputs * self.n_coefs) ** 2
@@ -140,6 +144,7 @@ class Design:
             cuts = np.linspace(a, b, n_pieces + 1).astype(int)
             for c, d in pairwise(cuts):
                 pieces.append((domain, _blocks(domain, c, d, step)))
+        self._domain_blocks[n_outputs] = pieces
         return pieces
 
     def blocks_of(self, domain: int, numbers: int) -> list[Block]:
@@ -179,11 +184,27 @@ class Design:
         return view
 
     def dense_rows(self, block: Block) -> FloatArray:
-        """Return a dense (n, n_coefs) copy of a block: features, then ones."""
-        rows = self.rows(block)
+        """Return dense (n, n_coefs) rows of a block, read-only: features, then ones.
+
+        Those of small data are kept.
+        """
+        key = block.start, block.stop
+        out = self._dense.get(key)
+        if out is None:
+            out = self._densified(block)
+            out.setflags(write=False)
+            if self.n_rows * self.n_coefs * self.dtype.itemsize <= KEPT_BYTES:
+                self._dense[key] = out
+        return out
+
+    def _densified(self, block: Block) -> FloatArray:
+        if self.order is None:
+            rows = self.rows(block)
+        else:  # gathered, but not kept twice
+            rows = self.X[self.order[block.start : block.stop]]
         if self.is_sparse:
             rows = rows.toarray()
-        out = np.empty((block.stop - block.start, self.n_coefs), dtype=self.dtype)
+        out = np.empty((len(rows), self.n_coefs), dtype=self.dtype)
         skip, n_features = self.skip, self.n_features
         if skip is None:
             out[:, :n_features] = rows
@@ -196,8 +217,7 @@ class Design:
 
     def row(self, place: int) -> FloatArray:
         """Return one row, (n_coefs,): features, then one."""
-        block = self._block(place, place + 1)
-        return np.asarray(self.dense_rows(block)[0])
+        return np.asarray(self._densified(self._block(place, place + 1))[0])
 
     def widen(self, coefs: FloatArray) -> tuple[FloatArray, FloatArray | None]:
         """Split (..., n_coefs) into slopes for all columns of X, and intercepts."""

@@ -113,7 +113,9 @@ def leave_one_out(
     prediction error via approximate leave-one-out cross-validation. JRSS B.
     """
     spreads = _spread(problem, posterior.covariances)
-    weights = spreads @ rows.bend
+    # Of matrices of one number, NumPy's matmul is slow.
+    times = np.multiply if problem.loss.n_outputs == 1 else np.matmul
+    weights = times(spreads, rows.bend)
     if problem.loss.n_outputs == 1:
         leverage = weights[:, 0, 0]
         inverse: FloatArray = 1.0 / np.maximum(1.0 - weights, TINY)
@@ -121,8 +123,8 @@ def leave_one_out(
         # The eigenvalues are those of a symmetric matrix, real and not negative.
         leverage = np.linalg.eigvals(weights).real.max(axis=1)
         inverse = np.linalg.inv(np.eye(problem.loss.n_outputs) - weights)
-    step = spreads @ rows.gradient[:, :, np.newaxis]
-    raw = rows.raw + (inverse @ step)[:, :, 0]
+    step = times(spreads, rows.gradient[:, :, np.newaxis])
+    raw = rows.raw + times(inverse, step)[:, :, 0]
     trusted = leverage <= MAX_LEVERAGE
     moved = np.abs(raw - rows.raw).max(axis=1)
     all_heard = problem.design.n_rows**2 <= MOST_PAIRS
@@ -269,4 +271,4 @@ def without_row(problem: TiedProblem, row: int) -> TiedProblem:
     if problem.weight is not None:
         weight = problem.weight.copy()
     weight[row] = 0
-    return replace(problem, weight=weight)
+    return replace(problem, weight=weight, last=None)

@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 
 from sktie._design import Block, Design, sample_cells
-from sktie._linalg import BlockArrow
+from sktie._linalg import EPS, BlockArrow
 from sktie._loss import Loss
 from sktie._parallel import Workers
 from sktie._posterior import Posterior
@@ -86,6 +86,56 @@ class HessianProduct(Protocol):
         ...
 
 
+class LastPass:
+    """What the last pass over some rows has found.
+
+    Attributes
+    ----------
+    value : float
+        Sum of the losses.
+    gradient : ndarray of shape (n_members, n_outputs, n_coefs)
+        Its gradient in the members.
+    raw : ndarray of shape (n_rows, n_outputs)
+        Raw predictions.
+    """
+
+    def __init__(self) -> None:
+        self.value = np.nan
+        self.gradient: FloatArray = np.empty(0)
+        self.raw: FloatArray = np.empty((0, 0))
+        self._rows: tuple[Any, ...] = ()
+        self._members: FloatArray = np.empty(0)
+
+    def begin(self, problem: TiedProblem) -> FloatArray:
+        """Forget all; return where to put the raw predictions of a new pass."""
+        self._rows = ()
+        shape = problem.design.n_rows, problem.loss.n_outputs
+        self.raw = np.empty(shape, problem.design.dtype)
+        return self.raw
+
+    def end(
+        self,
+        problem: TiedProblem,
+        members: FloatArray,
+        value: float,
+        gradient: FloatArray,
+    ) -> None:
+        """Remember a pass whose raw predictions are in place."""
+        self.value, self.gradient = value, gradient.copy()
+        self._rows = problem.design, problem.y, problem.weight
+        self._members = members.copy()
+
+    def was_at(self, problem: TiedProblem, members: FloatArray) -> bool:
+        """Whether it was over these rows with these parameters, but for rounding."""
+        rows = problem.design, problem.y, problem.weight
+        if not self._rows or any(
+            a is not b for a, b in zip(rows, self._rows, strict=True)
+        ):
+            return False
+        rounding = 4 * EPS * np.abs(self._members).max(initial=0.0)
+        return bool(np.abs(members - self._members).max(initial=0.0) <= rounding)
+
+
 @dataclass(frozen=True)
 class TiedProblem:
     """Loss on the rows of tied members, their decay and their tie.
@@ -108,6 +158,9 @@ class TiedProblem:
         Decay the mean of the members once instead of every member.
     workers : Workers
         What runs the lanes.
+    last : LastPass, optional
+        Where to keep what the last pass over the rows has found. Fits that begin where
+        another ended need not look at the rows again, whatever tie and decay.
     """
 
     design: Design
@@ -118,6 +171,7 @@ class TiedProblem:
     decay: FloatArray
     shared_decay: bool
     workers: Workers
+    last: LastPass | None = None
 
     @property
     def size(self) -> int:
@@ -165,7 +219,10 @@ class TiedProblem:
         return flat
 
     def _loss_value_gradient(self, members: FloatArray) -> tuple[float, FloatArray]:
-        design = self.design
+        design, last = self.design, self.last
+        if last is not None and last.was_at(self, members):
+            return last.value, last.gradient.copy()
+        raws = None if last is None else last.begin(self)
         slopes, intercepts = design.widen(members)
 
         def lane(
@@ -180,11 +237,16 @@ class TiedProblem:
                 value, residual = self.loss.value_gradient(y, raw, weight)
                 total += value
                 design.accumulate(block, rows, residual, into, offsets, first)
+                if raws is not None:
+                    raws[block.start : block.stop] = raw
             return total, first, into, offsets
 
         results = self.workers.map(lane, design.lanes)
         value = float(sum(result[0] for result in results))
-        return value, self._gather([result[1:] for result in results])
+        gradient = self._gather([result[1:] for result in results])
+        if last is not None:
+            last.end(self, members, value, gradient)
+        return value, gradient
 
     def weight_of(self, block: Block) -> FloatArray | None:
         """Return the weights of the rows of a block."""
@@ -314,14 +376,18 @@ class TiedProblem:
         ``add(block, raw, total)`` adds a block of rows, whose raw predictions by the
         members are given, to a total (n_outputs, n_coefs, n_outputs, n_coefs).
         """
-        design = self.design
+        design, last = self.design, self.last
         slopes, intercepts = design.widen(members)
         n_outputs, n_coefs = self.coordinates.shape[1:]
+        raws = last.raw if last is not None and last.was_at(self, members) else None
 
         def piece(item: tuple[int, list[Block]]) -> FloatArray:
             total = np.zeros((n_outputs, n_coefs, n_outputs, n_coefs))
             for block in item[1]:
-                raw = design.raw(block, design.rows(block), slopes, intercepts)
+                if raws is None:
+                    raw = design.raw(block, design.rows(block), slopes, intercepts)
+                else:
+                    raw = raws[block.start : block.stop]
                 add(block, raw, total)
             return total
 
@@ -427,7 +493,7 @@ class TiedProblem:
         if self.weight is not None:
             weight *= self.weight[chosen]
         design = self.design.sample(chosen)
-        return replace(self, design=design, y=self.y[chosen], weight=weight)
+        return replace(self, design=design, y=self.y[chosen], weight=weight, last=None)
 
 
 #: Rows of a coarse problem for each domain: for each coefficient, and at least.

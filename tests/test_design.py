@@ -247,8 +247,26 @@ def test_data_are_never_written_to(container, shuffled):
     members = np.ones((N_DOMAINS, 1, design.n_coefs))
     design.predict(members)
     for block in blocks(design):
-        design.dense_rows(block)[:] = -1
+        with pytest.raises(ValueError, match="read-only"):
+            design.dense_rows(block)[:] = -1
     assert_array_equal(stored, before)
+
+
+@containers
+@shuffles
+@pytest.mark.parametrize("kept_bytes", [0, 1 << 24])
+def test_dense_rows_are_kept_where_they_are_few(
+    container, shuffled, kept_bytes, monkeypatch
+):
+    monkeypatch.setattr(_design, "KEPT_BYTES", kept_bytes)
+    X, domain = data(shuffled)
+    design = make(X, domain, container, skip=1)
+    for block in blocks(design):
+        rows = design.dense_rows(block)
+        again = design.dense_rows(block)
+        assert (again is rows) == (kept_bytes > 0)
+        assert_array_equal(again, rows)
+        assert not np.shares_memory(rows, X)
 
 
 def test_ordered_dense_blocks_are_views():

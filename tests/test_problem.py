@@ -13,7 +13,7 @@ from sktie import _design, _problem
 from sktie._design import Design, group_rows
 from sktie._loss import classification_loss
 from sktie._parallel import Workers
-from sktie._problem import TiedProblem
+from sktie._problem import LastPass, TiedProblem
 from sktie._tie import Tie, TiedCoordinates, ToFixed, ToMean
 
 INF = np.inf
@@ -463,3 +463,76 @@ def test_posterior_is_the_inverse_of_hessp(setting):
     again = found.apply(image.reshape(len(moved), -1)).reshape(moved.shape)
     # A tie of 1e12 leaves the image few digits of what the data say.
     assert_allclose(again, moved, rtol=1e-5, atol=1e-5)
+
+
+# What the last pass has found
+
+
+def lasting(setting):
+    """Return a problem that keeps its last pass, and the same without."""
+    problem, _ = build(setting)
+    return replace(problem, last=LastPass()), problem
+
+
+def count_passes(monkeypatch):
+    """Return a list that grows with every block whose predictions are computed."""
+    seen, raw = [], Design.raw
+
+    def counted(self, block, *rest):
+        seen.append(block)
+        return raw(self, block, *rest)
+
+    monkeypatch.setattr(Design, "raw", counted)
+    return seen
+
+
+@settings
+def test_what_the_last_pass_found_is_not_worked_out_again(setting, monkeypatch):
+    keeping, plain = lasting(setting)
+    (theta,) = vectors(plain, 1)
+    members = plain.members(theta)
+    keeping.value_gradient(theta)
+    seen = count_passes(monkeypatch)
+    found = keeping.retied(plain.coordinates.tie.strength, 2 * plain.decay)
+    value, gradient = found.value_gradient(theta)
+    hessians = found.hessians(members)
+    assert not seen
+    expected = replace(plain, decay=2 * plain.decay)
+    expected_value, expected_gradient = expected.value_gradient(theta)
+    assert value == expected_value
+    assert_array_equal(gradient, expected_gradient)
+    assert_allclose(hessians, plain.hessians(members), rtol=1e-12, atol=1e-12)
+    # What is returned is the caller's.
+    gradient[:] = np.nan
+    assert_array_equal(found.value_gradient(theta)[1], expected_gradient)
+
+
+@settings
+def test_the_last_pass_serves_no_other_parameters_or_rows(setting):
+    keeping, plain = lasting(setting)
+    theta, other = vectors(plain, 2)
+    near = theta + 1e-13 * np.abs(theta).max()
+    for place in (other, near):
+        keeping.value_gradient(theta)
+        found, expected = keeping.value_gradient(place), plain.value_gradient(place)
+        assert found[0] == expected[0]
+        assert_array_equal(found[1], expected[1])
+    weight = np.linspace(0, 2, plain.design.n_rows)
+    for changed in ({"weight": weight}, {"y": plain.y[::-1].copy()}):
+        keeping.value_gradient(theta)
+        found = replace(keeping, **changed).value_gradient(theta)
+        expected = replace(plain, **changed).value_gradient(theta)
+        assert found[0] == expected[0]
+        assert_array_equal(found[1], expected[1])
+
+
+def test_a_pass_that_fails_leaves_nothing_behind(monkeypatch):
+    keeping, plain = lasting(SETTINGS[0])
+    theta, other = vectors(plain, 2)
+    keeping.value_gradient(theta)
+    with monkeypatch.context() as patch:
+        patch.setattr(Design, "accumulate", None)
+        with pytest.raises(TypeError):
+            keeping.value_gradient(other)
+    expected = plain.value_gradient(theta)
+    assert_array_equal(keeping.value_gradient(theta)[1], expected[1])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from sktie._leave_one_out import leave_one_out, survey, without_row
 from sktie._parallel import Workers
 from sktie._posterior import Posterior
-from sktie._problem import TiedCurvature, TiedProblem
+from sktie._problem import LastPass, TiedCurvature, TiedProblem
 from sktie._typing import FloatArray
 from sktie.solvers import SOLVERS, SolverResult, newton_from
 
@@ -58,7 +58,8 @@ class Path:
     def __init__(self, model: Any, rows: Any, crew: Workers) -> None:
         self.model = model
         self.rows = rows
-        self._base: TiedProblem = model._problem(rows, crew)
+        problem = model._problem(rows, crew)
+        self._base: TiedProblem = replace(problem, last=LastPass())
         self._solver = model._solver(self._base)
         self._last: FloatArray | None = None
         self._hessians: FloatArray | None = None

@@ -96,6 +96,9 @@ class Predicted(ClassifierMixin, BaseEstimator):
 
 
 def _log_loss(raw: FloatArray, y: IntArray) -> FloatArray:
+    if raw.shape[1] == 1:  # of both classes' logarithms one is enough
+        margin = np.where(y == 1, raw[:, 0], -raw[:, 0])
+        return np.asarray(np.minimum(margin, 0) - np.log1p(np.exp(-np.abs(margin))))
     return np.asarray(log_probability(raw)[np.arange(len(y)), y])
 
 

@@ -102,5 +102,5 @@ try:
 except ImportError:
     print('No figure without matplotlib: python -m pip install "sktie[plot]"')
 else:
-    draw().savefig("choose_the_tie.png", dpi=110)
-    print("The figure is in choose_the_tie.png")
+    draw().savefig("how_strong.png", dpi=110)
+    print("The figure is in how_strong.png")
