@@ -78,12 +78,16 @@ class Posterior:
         """Return B of one member and log |scale H scale + weight|, where it moves."""
         moving = self._moving
         scale = self._scale[moving]
-        system = scale[:, np.newaxis] * hessian[np.ix_(moving, moving)] * scale
+        all_move = len(moving) == len(hessian)
+        system = hessian if all_move else hessian[np.ix_(moving, moving)]
+        system = scale[:, np.newaxis] * system * scale
         np.einsum("ii->i", system)[:] += self._weight[moving]
         factor = cholesky(system)
         half = lower_inverse(factor) * scale
-        own = np.zeros_like(hessian)
-        own[np.ix_(moving, moving)] = half.T @ half
+        own = half.T @ half
+        if not all_move:
+            own, found = np.zeros_like(hessian), own
+            own[np.ix_(moving, moving)] = found
         return own, 2.0 * float(np.log(np.diag(factor)).sum())
 
     @cached_property
@@ -105,7 +109,7 @@ class Posterior:
     def _coupling(self) -> FloatArray:
         """Return S, its columns divided as those of R are."""
         taken, _ = self._columns
-        found = np.einsum("tij,tjk->ik", self.hessians, taken, optimize=True)
+        found = (self.hessians @ taken).sum(axis=0)
         found += self._share[:, np.newaxis] * taken.sum(axis=0)
         return np.asarray(found)
 
