@@ -366,6 +366,32 @@ class TiedProblem:
 
         return self._summed(members, add)
 
+    def row_sums(self, gradients: FloatArray) -> FloatArray:
+        """Return the sum over the rows of each member of gradient times row.
+
+        Parameters
+        ----------
+        gradients : array of shape (n_rows, n_outputs)
+            Numbers for each raw prediction, in the order of the design.
+
+        Returns
+        -------
+        ndarray of shape (n_members, n_outputs, n_coefs)
+            What a gradient of the members is made of.
+        """
+        design = self.design
+
+        def lane(
+            blocks: list[Block],
+        ) -> tuple[int, FloatArray, FloatArray | None]:
+            first, into, offsets = self._lane_gradient(blocks)
+            for block in blocks:
+                part = gradients[block.start : block.stop]
+                design.accumulate(block, design.rows(block), part, into, offsets, first)
+            return first, into, offsets
+
+        return self._gather(self.workers.map(lane, design.lanes))
+
     def _summed(
         self,
         members: FloatArray,
