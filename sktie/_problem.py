@@ -14,6 +14,7 @@ from sktie._linalg import EPS, BlockArrow
 from sktie._loss import Loss
 from sktie._parallel import Workers
 from sktie._posterior import Posterior
+from sktie._quadratic import Quadratic
 from sktie._tie import Tie, TiedCoordinates
 from sktie._typing import Array, FloatArray
 
@@ -161,6 +162,8 @@ class TiedProblem:
     last : LastPass, optional
         Where to keep what the last pass over the rows has found. Fits that begin where
         another ended need not look at the rows again, whatever tie and decay.
+    quadratic : Quadratic, optional
+        A penalty of every member alone, besides its decay.
     """
 
     design: Design
@@ -172,6 +175,7 @@ class TiedProblem:
     shared_decay: bool
     workers: Workers
     last: LastPass | None = None
+    quadratic: Quadratic | None = None
 
     @property
     def size(self) -> int:
@@ -189,6 +193,12 @@ class TiedProblem:
     def mean_decay(self) -> FloatArray:
         return self.decay if self.shared_decay else np.zeros_like(self.decay)
 
+    @cached_property
+    def member_hessian(self) -> FloatArray:
+        """Hessian of what acts on one member alone, besides its loss; (n, n)."""
+        decay = np.diag(np.tile(self.member_decay, self.coordinates.shape[1]))
+        return decay if self.quadratic is None else decay + self.quadratic.matrix
+
     def value_gradient(self, theta: FloatArray) -> tuple[float, FloatArray]:
         coordinates = self.coordinates
         hub, deviations = coordinates.split(theta)
@@ -197,6 +207,9 @@ class TiedProblem:
         value += 0.5 * float(np.sum(self.member_decay * np.square(members)))
         value += 0.5 * float(np.sum(self.mean_decay * np.square(hub)))
         value += coordinates.penalty(deviations)
+        if self.quadratic is not None:
+            value += self.quadratic.value(members)
+            gradient += self.quadratic.gradient(members)
         return value, self._with_penalties(gradient, members, hub, deviations)
 
     def _with_penalties(
@@ -206,9 +219,9 @@ class TiedProblem:
         hub: FloatArray,
         deviations: FloatArray,
     ) -> FloatArray:
-        """Return the flat gradient, of the loss in the members and of the penalties.
+        """Return the flat gradient, with the decay and the tie; see `hessp`.
 
-        The penalties are quadratic: the same maps a direction to its Hessian product.
+        Both are quadratic: the same maps a direction to its Hessian product.
         """
         coordinates = self.coordinates
         gradient += self.member_decay * members
@@ -310,13 +323,9 @@ class TiedProblem:
     def system(self, hessians: FloatArray) -> tuple[Any, ...]:
         """Return what a Newton system consists of, besides a right-hand side."""
         coordinates = self.coordinates
-        size = hessians.shape[-1]
         n_outputs = coordinates.shape[1]
-        hessians = hessians.copy()
-        decay = np.tile(self.member_decay, n_outputs)
-        hessians[:, np.arange(size), np.arange(size)] += decay
         return (
-            hessians,
+            hessians + self.member_hessian,
             coordinates.scale.ravel(),
             coordinates.weight.ravel(),
             coordinates.free_hub,
@@ -459,6 +468,8 @@ class TiedProblem:
                 return first, into, offsets
 
             image = self._gather(self.workers.map(lane, lanes))
+            if self.quadratic is not None:
+                image += self.quadratic.product(members)
             return self._with_penalties(image, members, hub, deviations)
 
         return product
@@ -488,6 +499,8 @@ class TiedProblem:
 
         diagonal = self._gather(self.workers.map(lane, design.lanes))
         diagonal += self.member_decay
+        if self.quadratic is not None:
+            diagonal += self.quadratic.diagonal
         hub = diagonal.sum(axis=0) + self.mean_decay
         deviations = np.square(coordinates.scale) * diagonal + coordinates.weight
         return coordinates.join(hub, deviations)
