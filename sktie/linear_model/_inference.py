@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sktie._design import Design
 from sktie._domains import domain_index, encode_domains
-from sktie._loss import Loss, classification_loss, probability
+from sktie._loss import ClassLoss, classification_loss, of_classes, probability
 from sktie._posterior import Posterior, spread
 from sktie._problem import TiedProblem
 from sktie._typing import FloatArray
@@ -52,7 +52,7 @@ class InferenceMixin(TiedLinearModel):
         members = problem.members(result.theta)
         weight = problem.weight
         if factors is not None and weight is not None:
-            weight = weight * factors[problem.loss.class_index(problem.y)]
+            weight = weight * factors[of_classes(problem.loss).class_index(problem.y)]
         hessians, scale, pull, free_hub, mean_decay, _ = problem.system(
             problem.hessians(members)
         )
@@ -240,7 +240,7 @@ class InferenceMixin(TiedLinearModel):
         upper = expit(log_odds + width).astype(point.dtype)
         return np.minimum(lower, point), np.maximum(upper, point)
 
-    def _loss(self) -> Loss:
+    def _loss(self) -> ClassLoss:
         return classification_loss(len(self.classes_))
 
     def _check_kept(self) -> None:
@@ -347,7 +347,7 @@ def _multiple(coverage: Any) -> float:
 
 
 def _log_odds(
-    design: Design, raw: FloatArray, covariances: FloatArray, loss: Loss
+    design: Design, raw: FloatArray, covariances: FloatArray, loss: ClassLoss
 ) -> tuple[FloatArray, FloatArray]:
     """Return the log-odds of each class against all others, and their deviations.
 
@@ -359,7 +359,7 @@ def _log_odds(
         Their raw predictions, in the order of X.
     covariances : array of shape (n_domains, n, n)
         Covariances of the parameters of each domain.
-    loss : Loss
+    loss : ClassLoss
         The loss of the classes.
 
     Returns
