@@ -153,10 +153,10 @@ class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
     def _start(self, problem: TiedProblem, previous: Any) -> FloatArray:
         """Return the origin, or the previous fit where it is of the same shape.
 
-        The origin is the hub: zero for domains, and the anchor for a fixed pair, from
-        which a strong tie leaves little to go.
+        The origin is the hub: for domains zero, but for an intercept that suits the
+        loss, and the anchor for a fixed pair.
         """
-        origin = np.zeros(problem.size)
+        origin = problem.origin()
         if previous is None:
             return origin
         classes, domains, members = previous

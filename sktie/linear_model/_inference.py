@@ -13,7 +13,7 @@ from sktie._design import Design
 from sktie._domains import domain_index, encode_domains
 from sktie._leave_one_out import Survey, row_spreads, survey
 from sktie._linalg import TINY
-from sktie._loss import Loss, classification_loss, probability
+from sktie._loss import ClassLoss, classification_loss, of_classes, probability
 from sktie._posterior import Posterior, spread
 from sktie._problem import TiedProblem
 from sktie._typing import FloatArray
@@ -54,7 +54,7 @@ class InferenceMixin(TiedLinearModel):
         members = problem.members(result.theta)
         weight = problem.weight
         if factors is not None and weight is not None:
-            weight = weight * factors[problem.loss.class_index(problem.y)]
+            weight = weight * factors[of_classes(problem.loss).class_index(problem.y)]
         rows = survey(problem, members)
         hessians, scale, pull, free_hub, mean_decay, _ = problem.system(rows.hessians)
         exists = result.status is not Status.UNBOUNDED
@@ -252,7 +252,7 @@ class InferenceMixin(TiedLinearModel):
         upper = expit(log_odds + width).astype(point.dtype)
         return np.minimum(lower, point), np.maximum(upper, point)
 
-    def _loss(self) -> Loss:
+    def _loss(self) -> ClassLoss:
         return classification_loss(len(self.classes_))
 
     def _check_kept(self) -> None:
@@ -396,7 +396,7 @@ def _multiple(coverage: Any) -> float:
 
 
 def _log_odds(
-    design: Design, raw: FloatArray, covariances: FloatArray, loss: Loss
+    design: Design, raw: FloatArray, covariances: FloatArray, loss: ClassLoss
 ) -> tuple[FloatArray, FloatArray]:
     """Return the log-odds of each class against all others, and their deviations.
 
@@ -408,7 +408,7 @@ def _log_odds(
         Their raw predictions, in the order of X.
     covariances : array of shape (n_domains, n, n)
         Covariances of the parameters of each domain.
-    loss : Loss
+    loss : ClassLoss
         The loss of the classes.
 
     Returns
