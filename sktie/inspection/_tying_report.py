@@ -301,6 +301,12 @@ def tying_report(
     """
     check_kind(estimator)
     check_is_fitted(estimator)
+    if estimator.metric != "identity":
+        raise ValueError(
+            f"metric={estimator.metric!r}; expected 'identity': what such a tie adds "
+            "to each coefficient cannot be told apart from the others. Its effect on "
+            "predictions is in tying_path(estimator, X, y)."
+        )
     with tied_rows(estimator, X, y, sample_weight, sample_domain) as tied:
         stop = _fit_again(tied, estimator)
         losses, unavailable = _losses(tied, stop)

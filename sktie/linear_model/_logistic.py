@@ -29,15 +29,15 @@ from sktie._parallel import Workers, workers
 from sktie._prior import check_unlabeled
 from sktie._problem import TiedProblem
 from sktie._tie import Tie, TiedCoordinates, ToFixed, ToMean
-from sktie._typing import FloatArray, IntArray, Matrix
+from sktie._typing import Array, FloatArray, IntArray, IterationHook, Matrix
 from sktie._validation import check_parameters, unchanged_on_error
 from sktie.linear_model._base import REMEDIES
 from sktie.linear_model._classifier import TiedLinearClassifier
 from sktie.linear_model._distance import DISTANCE_TOL
 from sktie.linear_model._evidence import AUTO, set_strengths
-from sktie.linear_model._inference import InferenceMixin
-from sktie.linear_model._pair import resolve_anchor
+from sktie.linear_model._pair import resolve_anchor, resolve_precision
 from sktie.linear_model._path import Path
+from sktie.linear_model._updates import FISHER, UpdateMixin, check_metric
 from sktie.solvers import SOLVERS
 
 #: What an earlier fit may have set and this one need not.
@@ -53,13 +53,18 @@ STALE = (
 
 @dataclass(frozen=True)
 class _Rows:
-    """Training rows with a label, in the design's order; and all rows, as given."""
+    """Training rows with a label, in the design's order; and all rows, as given.
+
+    ``metric`` is that of the tie, (n, n) for n outputs and coefficients; None is the
+    identity.
+    """
 
     X: Matrix
     y_index: IntArray
     weight: FloatArray | None
     design: Design
     everything: Sample
+    metric: FloatArray | None = None
 
     @property
     def domain(self) -> IntArray:
@@ -68,7 +73,7 @@ class _Rows:
         return np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))
 
 
-class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
+class TiedLogisticRegression(UpdateMixin, TiedLinearClassifier):
     r"""Logistic regression whose coefficients are tied, from separate to shared.
 
     Minimises the sum of log-losses, weight decay, and a tie of strength ``tie``::
@@ -122,6 +127,13 @@ class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
         Omega with ``tie_intercept=True``; a strength of their own remains a penalty.
         ``tie_`` is the multiplier of ``Omega / 2``: that tie has the same minimum. It
         is 0 where the constraint does not act and infinity for 0.
+    metric : {"identity", "fisher"}, default="identity"
+        How the distance from a fixed pair is measured: in "fisher" by
+        ``(w - w_A)'P(w - w_A)``, intercepts among w, with P the curvature of the
+        pair's own objective at ``w_A``, its decay and ties included (elastic weight
+        consolidation [6]_, in full and not only the diagonal). ``tie=1`` then counts
+        the rows of the pair like those of the fit, and ``C=np.inf`` adds no decay to
+        that of the pair, which must have been fitted with ``store_covariance=True``.
     decay : {"each", "shared"}, default="each"
         With domains: decay every ``w_t``, or only once their mean. At ``tie=inf``
         the first equals ``LogisticRegression(C=C/T)``, the second
@@ -239,6 +251,8 @@ class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
     .. [4] J. Lasserre, C. Bishop, T. Minka (2006). Principled hybrids of generative
        and discriminative models. CVPR.
     .. [5] D. MacKay (1992). Bayesian interpolation. Neural Computation.
+    .. [6] J. Kirkpatrick et al. (2017). Overcoming catastrophic forgetting in neural
+       networks. PNAS 114.
 
     Examples
     --------
@@ -270,6 +284,7 @@ class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
         "class_weight": [None, dict, StrOptions({"balanced"})],
         "unlabeled": [None, Integral, str],
         "handle_unknown": [StrOptions({"error", "shared"})],
+        "metric": [StrOptions({"identity", FISHER})],
         "store_covariance": ["boolean"],
         "solver": [StrOptions({"auto", *SOLVERS})],
         "tol": [Interval(Real, 0, None, closed="left")],
@@ -286,6 +301,7 @@ class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
         tie: float | str = 1.0,
         C: float | str = 1.0,
         max_distance: float | None = None,
+        metric: str = "identity",
         decay: str = "each",
         tie_intercept: bool | float = True,
         fit_intercept: bool = True,
@@ -304,6 +320,7 @@ class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
         self.tie = tie
         self.C = C
         self.max_distance = max_distance
+        self.metric = metric
         self.decay = decay
         self.tie_intercept = tie_intercept
         self.fit_intercept = fit_intercept
@@ -360,16 +377,26 @@ class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
                 workers(self.n_jobs, rows.design.n_lanes) as crew,
                 fit_callbacks(self, X, y, self.max_iter) as callback,
             ):
-                path = Path(self, rows, crew, self._tol())
-                set_strengths(self, path)
-                self._check_classes(rows, self.tie_)
-                problem = path.problem(self.tie_, self.C_)
-                self._check_room(problem)
-                result = self._solve(problem, previous, callback, path.tol)
-                self._keep(problem, result, rows.everything.factors)
-            self._warn(result)
-            self._store(problem, result)
+                self._fit_rows(rows, crew, previous, callback)
         return self
+
+    def _fit_rows(
+        self,
+        rows: _Rows,
+        crew: Workers,
+        previous: Any,
+        callback: IterationHook | None,
+    ) -> None:
+        """Fit the model to rows that it has read."""
+        path = Path(self, rows, crew, self._tol())
+        set_strengths(self, path)
+        self._check_classes(rows, self.tie_)
+        problem = path.problem(self.tie_, self.C_)
+        self._check_room(problem)
+        result = self._solve(problem, previous, callback, path.tol)
+        self._keep(problem, result, rows.everything.factors)
+        self._warn(result)
+        self._store(problem, result)
 
     def _tol(self) -> float:
         """Return the gap to reach: distances need fits that are more exact."""
@@ -377,7 +404,13 @@ class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
         return tol if self.max_distance is None else min(tol, DISTANCE_TOL)
 
     def _read(
-        self, X: Any, y: Any, sample_weight: Any, sample_domain: Any, X_unlabeled: Any
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        sample_domain: Any,
+        X_unlabeled: Any,
+        classes: Array | None = None,
     ) -> _Rows:
         """Validate and encode the training rows."""
         X, skip, domains = self._columns(X, sample_domain, reset=True)
@@ -386,7 +419,7 @@ class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
         )
         check_unlabeled(self.pair, self.unlabeled, X_unlabeled, y)
         self.classes_, everything = encode_sample(
-            X, y, sample_weight, self.class_weight, self.unlabeled
+            X, y, sample_weight, self.class_weight, self.unlabeled, classes
         )
         sample = everything.labelled()
         everything = append_unlabeled(self, everything, X_unlabeled)
@@ -403,7 +436,13 @@ class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
         design = Design(
             X, bounds, order=order, skip=skip, fit_intercept=self.fit_intercept
         )
-        return _Rows(X, y_index, weight, design, everything)
+        check_metric(self)
+        metric = None
+        if self.metric == FISHER:
+            names = getattr(self, "coef_feature_names_", None)
+            size = (design.n_coefs, classification_loss(len(self.classes_)).n_outputs)
+            metric = resolve_precision(self.pair, *size, names)
+        return _Rows(X, y_index, weight, design, everything, metric)
 
     def _check_classes(self, rows: _Rows, tie: float) -> None:
         """Check that a tie leaves no domain alone with classes it has not."""
@@ -415,6 +454,16 @@ class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
         check_domain_classes(
             domains, rows.y_index, self.classes_, rows.weight, alone, remedy
         )
+
+    def _check_all_classes(self, rows: _Rows) -> None:
+        """Check that rows without any past hold every class."""
+        lacking = np.setdiff1d(np.arange(len(self.classes_)), rows.y_index)
+        if len(lacking):
+            raise ValueError(
+                f"The first batch has no row of {self.classes_[lacking].tolist()}, and "
+                "its fit no minimum; expected rows of every class. Collect more rows "
+                "for the first call; those after it may lack classes."
+            )
 
     def _problem(self, rows: _Rows, crew: Workers) -> TiedProblem:
         """Return the objective as a problem; a `Path` sets the strengths."""

@@ -100,6 +100,51 @@ def resolve_regressor(
     return coef, np.broadcast_to(intercept, (n_outputs,))
 
 
+def resolve_precision(
+    pair: Any, n_coefs: int, n_outputs: int, feature_names: Array | None
+) -> FloatArray:
+    """Return the curvature of the fitted model that ``pair`` is, in our order.
+
+    Parameters
+    ----------
+    pair : fitted tied model
+        As the user gave it; its coefficients have been read and checked.
+    n_coefs, n_outputs : int
+        Numbers of coefficients, the intercept among them, and of outputs.
+    feature_names : array of shape (n_features,) or None
+        Names of the features of the new model.
+
+    Returns
+    -------
+    ndarray of shape (n_outputs * n_coefs, n_outputs * n_coefs)
+        The Hessian of its objective.
+    """
+    source: Any = pair
+    names = None
+    if not isinstance(pair, tuple):
+        source, names = _last_step(pair)
+    if not hasattr(source, "_precision"):
+        kind = f"{type(source).__name__}()"
+        raise ValueError(
+            f"metric='fisher' with pair={kind}, which keeps no curvature; expected a "
+            "tied model of this package. Fit the pair as TiedLogisticRegression("
+            "store_covariance=True), which without a pair of its own is "
+            "scikit-learn's, or use metric='identity'."
+        )
+    precision = source._precision()
+    if len(precision) != n_coefs * n_outputs:
+        raise ValueError(
+            f"metric='fisher': the curvature of the pair is for {len(precision)} "
+            f"numbers, but the model has {n_coefs * n_outputs}. Fit both with the same "
+            "fit_intercept, features and classes."
+        )
+    n_features = source.coef_.shape[1]
+    order = _by_names(np.arange(n_features)[np.newaxis], source, names, feature_names)
+    own = np.append(order[0], np.arange(n_features, n_coefs)).astype(np.intp)
+    place = (n_coefs * np.arange(n_outputs)[:, np.newaxis] + own).ravel()
+    return np.asarray(precision[np.ix_(place, place)])
+
+
 def _last_step(pair: Any) -> tuple[Any, Array | None]:
     """Return the model that ``pair`` holds, and the names of a pipeline's features."""
     source = pair.estimator if isinstance(pair, FrozenEstimator) else pair

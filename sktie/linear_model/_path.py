@@ -11,6 +11,7 @@ from sktie._leave_one_out import leave_one_out, survey, without_row
 from sktie._parallel import Workers
 from sktie._posterior import Posterior
 from sktie._problem import LastPass, TiedCurvature, TiedProblem
+from sktie._quadratic import Quadratic
 from sktie._typing import FloatArray
 from sktie.solvers import SOLVERS, SolverResult, newton_from
 
@@ -86,7 +87,12 @@ class Path:
         n_features = self.rows.design.n_features
         strengths = self.model._strengths(n_features, tie)
         strengths[n_features:] += extra
-        return self._base.retied(strengths, self.model._decays(n_features, C))
+        decays, metric = self.model._decays(n_features, C), self.rows.metric
+        if metric is None or tie in (0.0, np.inf):
+            return self._base.retied(strengths, decays)
+        free = self._base.retied(np.zeros_like(strengths), decays)
+        centre = free.coordinates.split(np.zeros(free.size))[0]
+        return replace(free, quadratic=Quadratic(tie * metric, centre.shape, centre))
 
     def fit(self, tie: float, C: float, extra: float = 0.0) -> Stop:
         """Return the fit at a setting, from where the last one ended.

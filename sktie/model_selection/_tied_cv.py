@@ -36,6 +36,7 @@ MOST_NUMBERS = 1 << 27
 #: What is passed on to the model.
 PASSED = (
     "pair",
+    "metric",
     "decay",
     "tie_intercept",
     "fit_intercept",
@@ -84,6 +85,8 @@ class TiedLogisticRegressionCV(TiedLinearClassifier):
         at the C of the best.
     refit : bool, default=True
         Whether to fit the model on all rows with what was chosen.
+    metric : {"identity", "fisher"}, default="identity"
+        How the distance from a fixed pair is measured, as in `TiedLogisticRegression`.
     decay : {"each", "shared"}, default="each"
         What is decayed, as in `TiedLogisticRegression`.
     tie_intercept : bool or float, default=True
@@ -193,6 +196,7 @@ class TiedLogisticRegressionCV(TiedLinearClassifier):
         scoring: Any = None,
         one_standard_error: bool = False,
         refit: bool = True,
+        metric: str = "identity",
         decay: str = "each",
         tie_intercept: bool | float = True,
         fit_intercept: bool = True,
@@ -213,6 +217,7 @@ class TiedLogisticRegressionCV(TiedLinearClassifier):
         self.scoring = scoring
         self.one_standard_error = one_standard_error
         self.refit = refit
+        self.metric = metric
         self.decay = decay
         self.tie_intercept = tie_intercept
         self.fit_intercept = fit_intercept
