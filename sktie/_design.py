@@ -28,6 +28,8 @@ MAX_LANES = 8
 #: below which a piece of a Hessian does.
 LANE_ENTRIES = 1 << 18
 PIECE_WORK = 1 << 22
+#: Rows below which a piece costs more to add up than to work out.
+PIECE_ROWS = 128
 #: Rows that a sample keeps of each cell, if it has them.
 FEW_ROWS = 20
 
@@ -140,7 +142,8 @@ class Design:
         pieces = []
         for domain in range(self.n_domains):
             a, b = int(self.bounds[domain]), int(self.bounds[domain + 1])
-            n_pieces = max(1, min((b - a) * row_work // PIECE_WORK, MAX_LANES))
+            most = min((b - a) // PIECE_ROWS, MAX_LANES)
+            n_pieces = max(1, min((b - a) * row_work // PIECE_WORK, most))
             cuts = np.linspace(a, b, n_pieces + 1).astype(int)
             for c, d in pairwise(cuts):
                 pieces.append((domain, _blocks(domain, c, d, step)))
@@ -186,14 +189,15 @@ class Design:
     def dense_rows(self, block: Block) -> FloatArray:
         """Return dense (n, n_coefs) rows of a block, read-only: features, then ones.
 
-        Those of small data are kept.
+        Those of small data are kept, unless they are sparse.
         """
         key = block.start, block.stop
         out = self._dense.get(key)
         if out is None:
             out = self._densified(block)
             out.setflags(write=False)
-            if self.n_rows * self.n_coefs * self.dtype.itemsize <= KEPT_BYTES:
+            size = self.n_rows * self.n_coefs * self.dtype.itemsize
+            if size <= KEPT_BYTES and not self.is_sparse:
                 self._dense[key] = out
         return out
 

@@ -11,6 +11,7 @@ from sklearn.utils.metaestimators import available_if
 from sktie._domains import check_columns
 from sktie._labels import check_partial_classes, classes_to_come
 from sktie._parallel import workers
+from sktie._problem import TiedProblem
 from sktie._typing import FloatArray
 from sktie._validation import check_parameters, unchanged_on_error
 from sktie.linear_model._base import REMEDIES
@@ -171,6 +172,12 @@ class UpdateMixin(InferenceMixin):
                 "C": np.inf,
             }
         return type(self)(**parameters)
+
+    def _solver(self, problem: TiedProblem) -> str:
+        """Return the solver; a metric is as large as a Hessian, and as ill shaped."""
+        if self.solver == "auto" and self.metric == FISHER:
+            return "newton-cholesky"
+        return super()._solver(problem)
 
     def _precision(self) -> FloatArray:
         """Return the curvature of the whole objective, (n, n) outputs and coefs."""
