@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -43,13 +44,13 @@ def set_strengths(model: Any, path: Path) -> None:
     ValueError
         Where there is no evidence to maximise.
     """
-    wanted = [name for name in ("tie", "C") if getattr(model, name) == AUTO]
+    wanted = [name for name in ("tie", "C") if isinstance(getattr(model, name), str)]
     if wanted:
         asked = " and ".join(f"{name}='auto'" for name in wanted)
         _check(model, path, asked)
         ties, Cs = TIES, CS
         if "tie" not in wanted:
-            ties = (float(model.tie),)
+            ties = (_one_tie(model.tie),)
         elif not path.is_tied:
             ties = (np.inf,)
         if "C" not in wanted:
@@ -64,7 +65,17 @@ def set_strengths(model: Any, path: Path) -> None:
             )
         model.log_evidence_ = evidence(model.tie_, model.C_)
     else:
-        model.tie_, model.C_ = float(model.tie), float(model.C)
+        model.tie_ = model._given_tie(path.rows.dependencies.features)
+        model.C_ = float(model.C)
+
+
+def _one_tie(tie: Any) -> float:
+    if not isinstance(tie, Real):
+        raise ValueError(
+            "C='auto' with a strength of the tie for each coefficient is not offered. "
+            "Use one number for tie, tie='auto', or a number for C."
+        )
+    return float(tie)
 
 
 def _check(model: Any, path: Path, asked: str) -> None:

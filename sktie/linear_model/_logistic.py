@@ -18,6 +18,7 @@ from sktie._compat import (
 )
 from sktie._design import Design, group_rows
 from sktie._domains import Domains
+from sktie._features import Dependencies
 from sktie._labels import (
     Sample,
     append_unlabeled,
@@ -59,6 +60,7 @@ class _Rows:
     weight: FloatArray | None
     design: Design
     everything: Sample
+    dependencies: Dependencies
 
     @property
     def domain(self) -> IntArray:
@@ -254,10 +256,18 @@ class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "pair": [None, str, Integral, tuple, HasMethods("fit")],
-        "tie": [Interval(Real, 0, None, closed="both"), StrOptions({AUTO})],
+        "tie": [
+            Interval(Real, 0, None, closed="both"),
+            StrOptions({AUTO}),
+            dict,
+            "array-like",
+        ],
         "C": [Interval(Real, 0, None, closed="right"), StrOptions({AUTO})],
         "decay": [StrOptions({"each", "shared"})],
         "tie_intercept": ["boolean", Interval(Real, 0, None, closed="both")],
+        "feature_ties": [None, "array-like", "sparse matrix"],
+        "feature_tie": [Interval(Real, 0, None, closed="both")],
+        "feature_shares": [None, "array-like"],
         "fit_intercept": ["boolean"],
         "class_weight": [None, dict, StrOptions({"balanced"})],
         "unlabeled": [None, Integral, str],
@@ -275,10 +285,13 @@ class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
         self,
         pair: Any = None,
         *,
-        tie: float | str = 1.0,
+        tie: Any = 1.0,
         C: float | str = 1.0,
         decay: str = "each",
         tie_intercept: bool | float = True,
+        feature_ties: Any = None,
+        feature_tie: float = 1.0,
+        feature_shares: Any = None,
         fit_intercept: bool = True,
         class_weight: Any = None,
         unlabeled: Any = None,
@@ -296,6 +309,9 @@ class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
         self.C = C
         self.decay = decay
         self.tie_intercept = tie_intercept
+        self.feature_ties = feature_ties
+        self.feature_tie = feature_tie
+        self.feature_shares = feature_shares
         self.fit_intercept = fit_intercept
         self.class_weight = class_weight
         self.unlabeled = unlabeled
@@ -385,16 +401,19 @@ class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
         if order is not None:
             y_index = y_index[order]
             weight = None if weight is None else weight[order]
+        depend = self._depend(X.shape[1] - (skip is not None))
+        X, skip = depend.aggregated(X, skip)
         design = Design(
             X, bounds, order=order, skip=skip, fit_intercept=self.fit_intercept
         )
-        return _Rows(X, y_index, weight, design, everything)
+        return _Rows(X, y_index, weight, design, everything, depend)
 
-    def _check_classes(self, rows: _Rows, tie: float) -> None:
+    def _check_classes(self, rows: _Rows, tie: Any) -> None:
         """Check that a tie leaves no domain alone with classes it has not."""
         if not hasattr(self, "domains_"):
             return
-        alone = None if self._strengths(1, tie).all() else self._dial(tie)
+        holding = self._holding(tie)
+        alone = None if self._strengths(1, holding).all() else self._dial(tie)
         remedy = "a positive tie and a positive tie_intercept"
         domains = Domains(self.domains_, rows.domain, "domains_")
         check_domain_classes(
@@ -415,11 +434,13 @@ class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
             decay=self._decays(design.n_features, 1.0),
             shared_decay=self.decay == "shared" and hasattr(self, "domains_"),
             workers=crew,
+            quadratic=rows.dependencies.quadratic(loss.n_outputs, design, rows.weight),
         )
 
     def _tie(self, rows: _Rows, loss: Loss) -> Tie:
         """Return the tie that ``pair`` asks for."""
         n_coefs = rows.design.n_coefs
+        features, shares = rows.dependencies.features, rows.dependencies.shares
         strengths = self._strengths(rows.design.n_features, 1.0)
         if hasattr(self, "domains_"):
             return Tie(ToMean(), strengths)
@@ -431,4 +452,10 @@ class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
         )
         if prior is not None:
             self.prior_ = prior
-        return Tie(ToFixed(loss.reduce(self._join(coef, intercept))), strengths)
+        target = loss.reduce(self._join(coef, intercept))
+        if shares is not None:
+            # Coefficients that are equal go to the mean of theirs, by strength.
+            tie = 1.0 if self.tie == AUTO else self._given_tie(features)
+            weight = np.broadcast_to(tie, features.n_features)
+            target = shares.narrow(target, weight)
+        return Tie(ToFixed(target), strengths)

@@ -78,7 +78,7 @@ class Path:
 
     def problem(self, tie: float, C: float, extra: float = 0.0) -> TiedProblem:
         """Return the objective at a setting; see `fit`."""
-        n_features = self.rows.design.n_features
+        n_features = self.rows.design.n_features  # of the coefficients that are stored
         strengths = self.model._strengths(n_features, tie)
         strengths[n_features:] += extra
         return self._base.retied(strengths, self.model._decays(n_features, C))
@@ -188,7 +188,7 @@ class Path:
         """
         model, rows = self.model, self.rows
         held = model._has_tie and not hasattr(model, "domains_")
-        alone = not model._strengths(1, tie).all()
+        alone = not model._strengths(1, model._holding(tie)).all()
         if not model.fit_intercept or (held and not alone):
             return
         n_classes = len(model.classes_)

@@ -38,6 +38,9 @@ PASSED = (
     "pair",
     "decay",
     "tie_intercept",
+    "feature_ties",
+    "feature_tie",
+    "feature_shares",
     "fit_intercept",
     "class_weight",
     "unlabeled",
@@ -195,6 +198,9 @@ class TiedLogisticRegressionCV(TiedLinearClassifier):
         refit: bool = True,
         decay: str = "each",
         tie_intercept: bool | float = True,
+        feature_ties: Any = None,
+        feature_tie: float = 1.0,
+        feature_shares: Any = None,
         fit_intercept: bool = True,
         class_weight: Any = None,
         unlabeled: Any = None,
@@ -215,6 +221,9 @@ class TiedLogisticRegressionCV(TiedLinearClassifier):
         self.refit = refit
         self.decay = decay
         self.tie_intercept = tie_intercept
+        self.feature_ties = feature_ties
+        self.feature_tie = feature_tie
+        self.feature_shares = feature_shares
         self.fit_intercept = fit_intercept
         self.class_weight = class_weight
         self.unlabeled = unlabeled
