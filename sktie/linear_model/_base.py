@@ -24,11 +24,11 @@ from sktie._domains import (
 from sktie._features import (
     Dependencies,
     Features,
-    Shares,
     read_dependencies,
     read_strengths,
 )
 from sktie._problem import TiedProblem
+from sktie._shares import Shares
 from sktie._typing import FloatArray, IterationHook
 from sktie.solvers import SOLVERS, SolverResult, Status, choose
 
@@ -133,6 +133,17 @@ class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
         """Return the rows of the problem's coefficients that are nearest to rows."""
         shares = self._shares
         return rows if shares is None else shares.narrow(rows)
+
+    def _aggregated(self, design: Design) -> Design:
+        """Return the rows of a design with a column for each stored coefficient."""
+        if (shares := self._shares) is None:
+            return design
+        return Design(
+            shares.aggregate(design.X, design.skip),
+            design.bounds,
+            order=design.order,
+            fit_intercept=design.fit_intercept,
+        )
 
     def _given_tie(self, features: Features) -> float | FloatArray:
         """Return the strength of the tie, one number or one for each coefficient."""
@@ -347,9 +358,10 @@ class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
                 "the last axis, as in stored_coef_."
             )
         if not hasattr(self, "stored_index_"):
-            return stored
+            return np.asarray(stored)
         multiples = self.stored_ratio_.astype(stored.dtype, copy=False)
-        return np.asarray(stored[..., self.stored_index_] * multiples)
+        found: FloatArray = stored[..., self.stored_index_] * multiples
+        return found
 
     @property
     def domain_coef_(self) -> FloatArray:

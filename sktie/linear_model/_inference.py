@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sktie._design import Design
 from sktie._domains import domain_index, encode_domains
+from sktie._linalg import cholesky, lower_inverse
 from sktie._loss import Loss, classification_loss, probability
 from sktie._posterior import Posterior, spread
 from sktie._problem import TiedProblem
@@ -63,7 +64,7 @@ class InferenceMixin(TiedLinearModel):
             "weight": pull,
             "free_hub": free_hub,
             "mean_decay": mean_decay,
-            "decay": np.tile(problem.member_decay, problem.loss.n_outputs),
+            "alone": problem.member_hessian,
             "exists": result.status is not Status.UNBOUNDED,
         }
 
@@ -112,7 +113,8 @@ class InferenceMixin(TiedLinearModel):
         Domains not seen differ from the centre as the others do: to the covariance of
         the centre, ``(1 + 1/T) / (2 tie + 1/C)`` is added for each coefficient
         (without ``1/C`` for the intercept, which has its own strength, and where
-        ``decay="shared"``).
+        ``decay="shared"``); with ties between features, ``1 + 1/T`` times the inverse
+        of the matrix in which they stand beside 2 tie and 1/C.
 
         References
         ----------
@@ -128,6 +130,7 @@ class InferenceMixin(TiedLinearModel):
             n_outputs, -1, n_outputs, covariance.shape[1] // n_outputs
         )
         rows = np.einsum("ak,kplq,bl->apbq", basis, blocks, basis, optimize=True)
+        rows = np.moveaxis(self._widen(np.moveaxis(self._widen(rows), 1, 3)), 3, 1)
         size = rows.shape[0] * rows.shape[1]
         return np.asarray(rows.reshape(size, size).astype(self.coef_.dtype))
 
@@ -226,12 +229,13 @@ class InferenceMixin(TiedLinearModel):
         multiple = _multiple(coverage)
         self._check_kept()
         design, members = self._placed(X, sample_domain)
+        raw = design.predict(members)
+        design = self._aggregated(design)
         covariances, mean = self._covariances(kind)
         if hasattr(self, "domains_"):
             unseen = design.bounds[-1] > design.bounds[-2]
             last = self._unseen(mean) if unseen else mean
             covariances = np.concatenate([covariances, last[np.newaxis]])
-        raw = design.predict(members)
         log_odds, width = _log_odds(design, raw, covariances, self._loss())
         width *= multiple
         # The rounding of softmax may differ from that of the logarithm of the odds.
@@ -324,9 +328,12 @@ class InferenceMixin(TiedLinearModel):
                 f"intercept is 0 ({self._dial(self.tie_)}). Fit with a positive tie "
                 "and a positive tie_intercept."
             )
-        precision = _strength(known["weight"], known["scale"]) + known["decay"]
-        n_domains = len(known["hessians"])
-        return mean + np.diag((1 + 1 / n_domains) / precision)
+        # Of (S + P)^-1 with S = weight / scale^2, exact where that is infinite.
+        scale, n_domains = known["scale"], len(known["hessians"])
+        system = scale[:, np.newaxis] * known["alone"] * scale
+        system[np.diag_indices_from(system)] += known["weight"]
+        half = lower_inverse(cholesky(system)) * scale
+        return np.asarray(mean + (1 + 1 / n_domains) * (half.T @ half))
 
 
 def _strength(weight: FloatArray, scale: FloatArray) -> FloatArray:

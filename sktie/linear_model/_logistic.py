@@ -111,9 +111,11 @@ class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
           reduced to their difference, rows of more are centred over the classes.
         - a prior, such as `KMeansPrior`: cloned and fitted in `fit`, on all rows,
           with a label or without; or ``FrozenEstimator(prior)``, used as it is.
-    tie : float or "auto", default=1.0
+    tie : float, dict, array-like of shape (n_coefs,) or "auto", default=1.0
         Strength of the tie in [0, inf], on the scale of ``1/C``. "auto" takes the one
-        of the highest evidence: see Notes.
+        of the highest evidence: see Notes. A dict gives each coefficient its own, by
+        name or position, ``{"age": np.inf, None: 1.0}``; None is the key of the others,
+        without which all must be named. ``tie_intercept`` must then be given too.
     C : float or "auto", default=1.0
         Inverse strength of the weight decay, in (0, inf], as in scikit-learn. "auto"
         is as above; both may be "auto".
@@ -127,6 +129,18 @@ class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
         Whether the intercept is tied too: as strongly as the coefficients (True),
         not at all (False), or with a strength of its own in [0, inf]. It is never
         decayed.
+    feature_ties : list, array or sparse matrix, default=None
+        Features of one model whose coefficients should be close. A list of groups:
+        lists of names or positions, dicts ``{feature: ratio}``, or `FeatureTie` with a
+        strength of its own. Or a graph, the symmetric adjacency (n_coefs, n_coefs),
+        whose weights are strengths of ``(w_i - w_j)^2 / 2``. Positions are those in
+        ``coef_``. See Notes.
+    feature_tie : float, default=1.0
+        Factor of these strengths in [0, inf], on the scale of ``1/C``; at infinity the
+        features are shared.
+    feature_shares : list of lists or dicts, default=None
+        Features whose coefficients are equal, or in the ratios of a dict such as
+        ``{"left": 1, "right": -1}``; one coefficient is stored.
     fit_intercept : bool, default=True
         Whether to fit an intercept.
     class_weight : dict, "balanced" or None, default=None
@@ -173,8 +187,13 @@ class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
         Coefficients of each domain; stored once where ``tie=inf``. Only with domains.
     domain_intercept_ : ndarray of shape (n_domains, 1 or n_classes)
         Intercepts of each domain. Only with domains.
+    stored_coef_ : ndarray of shape (1 or n_classes, n_stored)
+        The distinct ones of ``coef_``: of shared features that of the first.
+    stored_index_, stored_ratio_ : ndarray of shape (n_coefs,)
+        Which of them each feature has, and its multiple. Only with shared features.
     tie_, C_ : float
-        The strengths of the fit, given or chosen.
+        The strengths of the fit, given or chosen; ``tie_`` is an array of shape
+        (n_coefs,) where every coefficient has its own.
     log_evidence_ : float
         Log evidence at these, up to a constant: half of ``log(2 pi)`` for each flat
         direction of the prior (for two classes the common intercept, as ``sqrt(T)``
@@ -182,7 +201,8 @@ class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
         "auto".
     tie_gap_ : float
         Largest absolute deviation of a tied coefficient or intercept from what it
-        is tied to; 0 where nothing is tied.
+        is tied to; 0 where nothing is tied. Shared features are tied to the mean of
+        theirs in the pair.
     objective_ : float
         The objective above at the fitted parameters.
     n_iter_ : int
@@ -203,6 +223,7 @@ class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
 
     See Also
     --------
+    FeatureTie : Features tied with a strength of their own.
     tying_penalty : The penalty between two sets of parameters.
     sklearn.linear_model.LogisticRegression : The model without ties.
     sklearn.frozen.FrozenEstimator : Protects a fitted ``pair`` from being cloned.
@@ -215,6 +236,13 @@ class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
     With a fixed pair and decay towards zero the coefficients are pulled to
     ``w_A tie / (tie + 1/C)`` by both together. Coefficients are compared on the scale
     they were trained on: a scaler before this model must be the one before the pair.
+
+    Ties of features add, for every domain and each group of strength s (see
+    `FeatureTie`), ``s feature_tie sum_i (w_i - m)^2`` with m the mean of the group; for
+    two this is ``s feature_tie/2 (w_1 - w_2)^2``. A shared coefficient is decayed, and
+    tied to other models, once for each of its features, as the limit of a strong tie is
+    (times squared ratios). ``pair`` then counts by its mean over them, weighted by the
+    strengths; the constant distance to it is not part of ``objective_``.
 
     "auto" maximises Laplace's approximation of the evidence [5]_, the probability of
     the labels under the Gaussian prior that the penalties are; 0 and infinity are

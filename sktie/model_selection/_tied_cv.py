@@ -91,6 +91,12 @@ class TiedLogisticRegressionCV(TiedLinearClassifier):
         What is decayed, as in `TiedLogisticRegression`.
     tie_intercept : bool or float, default=True
         Whether, or how strongly, intercepts are tied, as there.
+    feature_ties : list, array or sparse matrix, default=None
+        Features whose coefficients are close, as there.
+    feature_tie : float, default=1.0
+        Factor of their strengths, as there; it is not chosen here.
+    feature_shares : list of lists or dicts, default=None
+        Features whose coefficients are equal, as there.
     fit_intercept : bool, default=True
         Whether to fit an intercept.
     class_weight : dict, "balanced" or None, default=None
