@@ -45,7 +45,7 @@ class FeatureTie:
         coefficients. A dict gives each feature its ratio, finite and not 0: ``{"left":
         1, "right": -1}`` ties the one to the negative of the other.
     strength : float, default=1.0
-        s, in [0, inf]; infinity makes the coefficients equal.
+        In [0, inf]; infinity makes the coefficients equal.
 
     See Also
     --------
