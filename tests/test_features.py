@@ -102,7 +102,11 @@ def test_names_and_positions_mean_the_same():
         ([{0: -2, 2: 1}, {2: 3, 4: 1}], [0, 1, 0, 2, 0], [1, 1, -0.5, 1, -1 / 6]),
         # The same said twice, and around a ring.
         ([[0, 1], [1, 0], [1, 2], [2, 0]], [0, 0, 0, 1, 2], [1, 1, 1, 1, 1]),
-        ([{0: 1, 1: 2}, {1: 2, 2: 6}, {2: 3, 0: 0.5}], [0, 0, 0, 1, 2], [1, 2, 6, 1, 1]),
+        (
+            [{0: 1, 1: 2}, {1: 2, 2: 6}, {2: 3, 0: 0.5}],
+            [0, 0, 0, 1, 2],
+            [1, 2, 6, 1, 1],
+        ),
     ],
 )
 def test_equalities_leave_the_first_feature_of_each_set(groups, index, ratio):

@@ -483,7 +483,8 @@ class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
         target = loss.reduce(self._join(coef, intercept))
         if shares is not None:
             # Coefficients that are equal go to the mean of theirs, by strength.
-            tie = 1.0 if self.tie == AUTO else self._given_tie(features)
+            auto = isinstance(self.tie, str)
+            tie = 1.0 if auto else self._given_tie(features)
             weight = np.broadcast_to(tie, features.n_features)
             target = shares.narrow(target, weight)
         return Tie(ToFixed(target), strengths)
