@@ -388,7 +388,7 @@ def test_a_fitted_model_is_arrays_and_comes_back_from_a_pickle():
 
 
 def test_expand_shows_all_features():
-    X, y, domain = rows()
+    X, y, _ = rows()
     model = TiedLogisticRegression(feature_shares=SHARED).fit(X, y)
     assert_array_equal(model.stored_index_, INDEX)
     assert_array_equal(model.stored_ratio_, RATIO)
