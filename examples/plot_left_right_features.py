@@ -7,15 +7,15 @@ A group of features whose coefficients should be close is a tie within one model
 (one stored coefficient for all of the group).
 
 **Hardly, where rows are few.** With 18 rows to tell the digits 0, 1 and 8 apart, free
-pixels have a log-loss of 0.263; tied to their mirror images, by a strength that is chosen
-on the same 18 rows, they have 0.037 ± 0.012 less (± is the standard error of the paired
-difference). Outright sharing, with half as many weights, gains about as much: 0.032 ±
-0.017. The gain fades as rows come in: with 48 the chosen strength gains 0.005 ± 0.005,
-and with 144 it makes no difference which one it is.
+pixels have a log-loss of 0.263. Tied to their mirror images, by a strength that is
+chosen on the same 18 rows, they have 0.037 ± 0.012 less (± is the standard error of the
+paired difference). Outright sharing, with half as many weights, gains about as much:
+0.032 ± 0.017. The gain fades as rows come in: with 48 the chosen strength gains 0.005 ±
+0.005, and with 144 it makes no difference which one it is.
 
-Two grains of salt. The splits draw on the same 537 images, so that their standard errors
-are too small; and a strength between 0 and infinity has the lowest loss of the five at
-each size, but not by more than its error.
+Two grains of salt. The splits draw on the same 534 images, so that their standard
+errors are too small. And a strength between 0 and infinity has the lowest loss of the
+five at each size, but not by more than its error.
 """
 
 # %%
@@ -41,9 +41,9 @@ print(f"{both.coef_.shape[1]} pixels, {both.stored_coef_.shape[1]} stored weight
 # %%
 # Free, tied, shared
 # ------------------
-# Few rows to learn from, all others to be scored on, ten times each. Every arm chooses
-# its own decay by 3 folds of the rows it learns from; "chosen" chooses the strength
-# there too.
+# Few rows to learn from, all others to be scored on, ten times each. Every strength has
+# its own decay, chosen by 3 folds of the rows it learns from; "chosen" chooses the
+# strength there too.
 STRENGTHS = [0.0, 0.1, 1.0, 10.0, np.inf]
 SIZES = [18, 48, 144]
 N_SPLITS = 10

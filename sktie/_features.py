@@ -151,8 +151,11 @@ class Features:
                 )
         return _Group(places, np.array(values, dtype=np.float64), strength)
 
-    def groups(self, items: Any, where: str) -> list[_Group]:
-        """Return all groups of a list, strengths being 1 where they have none."""
+    def groups(self, items: Any, where: str, graded: bool = True) -> list[_Group]:
+        """Return all groups of a list, strengths being 1 where they have none.
+
+        Unless ``graded``, none may have a strength.
+        """
         if isinstance(items, (str, Mapping, FeatureTie)) or not isinstance(
             items, Iterable
         ):
@@ -164,6 +167,11 @@ class Features:
         for item in items:
             strength = 1.0
             if isinstance(item, FeatureTie):
+                if not graded:
+                    raise ValueError(
+                        f"{where} holds {item!r}; expected lists or dicts of features: "
+                        "what is equal has no strength. Use feature_ties."
+                    )
                 strength, item = item.strength, item.features
                 check_strength(strength, f"The strength of a FeatureTie in {where}")
             found.append(self.group(item, float(strength), where))
@@ -343,13 +351,7 @@ def read_dependencies(
     ties = [tie._replace(strength=tie.strength * feature_tie) for tie in ties]
     equal = [tie for tie in ties if np.isinf(tie.strength)]
     if feature_shares is not None:
-        for item in feature_shares if isinstance(feature_shares, list) else ():
-            if isinstance(item, FeatureTie):
-                raise ValueError(
-                    f"feature_shares holds {item!r}; expected lists or dicts of "
-                    "features: what is equal has no strength. Use feature_ties."
-                )
-        equal = features.groups(feature_shares, "feature_shares") + equal
+        equal = features.groups(feature_shares, "feature_shares", False) + equal
     return Dependencies(
         features,
         shares=_union(equal, features) if equal else None,

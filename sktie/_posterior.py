@@ -263,6 +263,8 @@ class Posterior:
         meets = alone.diagonal() + self._share > 0
         total = 0.0
         for places in (np.flatnonzero(meets), np.flatnonzero(~meets)):
+            if not len(places):
+                continue
             own = alone[np.ix_(places, places)]
             part = Posterior(
                 np.broadcast_to(own, (self.n_members, *own.shape)),
@@ -275,8 +277,6 @@ class Posterior:
             # Terms of the tie alone are left out as `log_det` leaves them out.
             part._loose = np.flatnonzero(np.isin(places, self._loose))
             part._firm = np.flatnonzero(np.isin(places, self._firm))
-            if not len(places):
-                continue
             if meets[places[0]]:
                 total += part.log_det
             else:

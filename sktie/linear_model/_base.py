@@ -148,8 +148,9 @@ class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
     def _given_tie(self, features: Features) -> float | FloatArray:
         """Return the strength of the tie, one number or one for each coefficient."""
         tie = read_strengths(self.tie, features)
-        uneven = np.ndim(tie) and not np.all(tie == np.max(tie))
-        if uneven and self.fit_intercept and self.tie_intercept is True:
+        uneven = self._has_tie and bool(np.any(tie != np.max(tie)))
+        same = isinstance(self.tie_intercept, (bool, np.bool_)) and self.tie_intercept
+        if uneven and self.fit_intercept and same:
             raise ValueError(
                 "tie_intercept=True ties the intercept as strongly as the "
                 "coefficients, and tie gives these different strengths. Use a strength "
