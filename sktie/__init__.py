@@ -7,6 +7,7 @@ close to one another) to infinity (one shared parameter).
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from sktie._features import FeatureTie
 from sktie._tie import tying_penalty
 from sktie.linear_model import TiedLogisticRegression
 
@@ -19,6 +20,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AutoencoderPrior",
+    "FeatureTie",
     "KMeansPrior",
     "SharedConvClassifier",
     "TiedLogisticRegression",

@@ -103,6 +103,16 @@ class Design:
             return int(self.X.nnz * (self.n_rows / max(1, self.X.shape[0])))
         return int(self.n_rows * self.X.shape[1])
 
+    def column_squares(self) -> FloatArray:
+        """Return the sum of the squares of each feature, over all rows of X."""
+        if self.is_sparse:
+            squares = np.asarray(self.X.multiply(self.X).sum(axis=0)).ravel()
+        else:
+            squares = np.einsum("ij,ij->j", self.X, self.X, dtype=np.float64)
+        if self.skip is not None:
+            squares = np.delete(squares, self.skip)
+        return np.asarray(squares, dtype=np.float64)
+
     @property
     def n_lanes(self) -> int:
         return max(1, min(self.entries // LANE_ENTRIES, MAX_LANES))

@@ -15,7 +15,7 @@ from sktie._linalg import EPS, BlockArrow
 from sktie._loss import Loss
 from sktie._parallel import Workers
 from sktie._posterior import Posterior
-from sktie._quadratic import Quadratic
+from sktie._quadratic import Quadratic, QuadraticSum
 from sktie._tie import Tie, TiedCoordinates
 from sktie._typing import Array, FloatArray
 
@@ -177,7 +177,7 @@ class TiedProblem:
     shared_decay: bool
     workers: Workers
     last: LastPass | None = None
-    quadratic: Quadratic | None = None
+    quadratic: Quadratic | QuadraticSum | None = None
 
     @property
     def size(self) -> int:
@@ -194,6 +194,12 @@ class TiedProblem:
     @cached_property
     def mean_decay(self) -> FloatArray:
         return self.decay if self.shared_decay else np.zeros(self.decay.shape[-1])
+
+    @cached_property
+    def member_hessian(self) -> FloatArray:
+        """Hessian of what acts on one member alone, besides its loss; (n, n)."""
+        decay = np.diag(np.tile(self.member_decay, self.coordinates.shape[1]))
+        return decay if self.quadratic is None else decay + self.quadratic.matrix
 
     def value_gradient(self, theta: FloatArray) -> tuple[float, FloatArray]:
         coordinates = self.coordinates

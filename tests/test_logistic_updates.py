@@ -149,6 +149,75 @@ def test_features_are_matched_by_name(n_classes):
     assert_allclose(turned, straight[:, [2, 0, 1]], atol=1e-8)
 
 
+def graph_matrix(strength):
+    """Hessian of strength/2 (w_0 - w_1)^2."""
+    found = np.zeros((N_FEATURES + 1, N_FEATURES + 1))
+    found[:2, :2] = [[strength, -strength], [-strength, strength]]
+    return found
+
+
+def test_it_goes_together_with_ties_between_features():
+    X_old, _, old = yesterday()
+    X, y = data(40)
+    P = curvature(X_old, joined(old), 1.0)
+    model = TiedLogisticRegression(
+        old,
+        metric="fisher",
+        C=np.inf,
+        feature_ties=[[0, 1]],
+        feature_tie=9.0,
+        tol=1e-14,
+    ).fit(X, y)
+
+    def objective(theta):
+        away = theta - joined(old)[0]
+        tied = 0.5 * theta @ graph_matrix(9.0) @ theta
+        return losses(X, y, theta[None]).sum() + 0.5 * away @ P @ away + tied
+
+    found = minimize(objective, np.zeros(N_FEATURES + 1), options={"gtol": 1e-7})
+    assert_allclose(joined(model)[0], found.x, atol=2e-5)
+    assert_allclose(model.objective_, found.fun, rtol=1e-9)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_it_goes_together_with_shares(n_classes):
+    _, _, old = yesterday(n_classes)
+    X, y = data(40, n_classes)
+    strong = TiedLogisticRegression(
+        old, metric="fisher", feature_ties=[[0, 1]], feature_tie=1e7, tol=1e-14
+    ).fit(X, y)
+    shared = TiedLogisticRegression(
+        old, metric="fisher", feature_shares=[[0, 1]], tol=1e-14
+    ).fit(X, y)
+    assert_allclose(joined(shared), joined(strong), atol=1e-5)
+    assert_allclose(shared.coef_[:, 0], shared.coef_[:, 1])
+    # The best that shares them, by the pair's own lights.
+    still = clone(shared).set_params(pair=FrozenEstimator(old), tie=np.inf).fit(X, y)
+    close = clone(still).set_params(tie=1e8).fit(X, y)
+    assert_allclose(joined(still), joined(close), atol=1e-5)
+
+
+def test_a_pair_that_shares_is_followed_by_a_model_that_does():
+    X_old, y_old, _ = yesterday()
+    shares = {"feature_shares": [[0, 1]], "store_covariance": True, "tol": 1e-14}
+    old = TiedLogisticRegression(**shares).fit(X_old, y_old)
+    X, y = data(40)
+    model = TiedLogisticRegression(old, metric="fisher", C=np.inf, **shares).fit(X, y)
+    # The same on the sum of both columns, divided by the root of 2.
+    narrow = [
+        np.c_[rows[:, :2].sum(axis=1) / np.sqrt(2), rows[:, 2]] for rows in (X_old, X)
+    ]
+    plain = TiedLogisticRegression(store_covariance=True, tol=1e-14)
+    plain = plain.fit(narrow[0], y_old)
+    follows = TiedLogisticRegression(plain, metric="fisher", C=np.inf, tol=1e-14)
+    follows.fit(narrow[1], y)
+    assert_allclose(model.coef_[:, 0] * np.sqrt(2), follows.coef_[:, 0], rtol=1e-6)
+    updated = TiedLogisticRegression(**shares).partial_fit(X_old, y_old)
+    assert_allclose(joined(updated.partial_fit(X, y)), joined(model), rtol=1e-6)
+    with pytest.raises(ValueError, match="Share the same features"):
+        TiedLogisticRegression(FrozenEstimator(old), metric="fisher").fit(X, y)
+
+
 def test_covariances_count_what_the_pair_knew():
     X_old, _, old = yesterday()
     X, y = data(40)

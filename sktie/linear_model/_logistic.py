@@ -18,6 +18,7 @@ from sktie._compat import (
 )
 from sktie._design import Design, group_rows
 from sktie._domains import Domains
+from sktie._features import Dependencies
 from sktie._labels import (
     Sample,
     append_unlabeled,
@@ -35,9 +36,9 @@ from sktie.linear_model._base import REMEDIES
 from sktie.linear_model._classifier import TiedLinearClassifier
 from sktie.linear_model._distance import DISTANCE_TOL
 from sktie.linear_model._evidence import AUTO, set_strengths
-from sktie.linear_model._pair import resolve_anchor, resolve_precision
+from sktie.linear_model._pair import resolve_anchor
 from sktie.linear_model._path import Path
-from sktie.linear_model._updates import FISHER, UpdateMixin, check_metric
+from sktie.linear_model._updates import FISHER, Metric, UpdateMixin
 from sktie.solvers import SOLVERS
 
 #: What an earlier fit may have set and this one need not.
@@ -55,8 +56,7 @@ STALE = (
 class _Rows:
     """Training rows with a label, in the design's order; and all rows, as given.
 
-    ``metric`` is that of the tie, (n, n) for n outputs and coefficients; None is the
-    identity.
+    ``metric`` is that of the tie; None is the identity.
     """
 
     X: Matrix
@@ -64,7 +64,8 @@ class _Rows:
     weight: FloatArray | None
     design: Design
     everything: Sample
-    metric: FloatArray | None = None
+    dependencies: Dependencies
+    metric: Metric | None = None
 
     @property
     def domain(self) -> IntArray:
@@ -115,9 +116,11 @@ class TiedLogisticRegression(UpdateMixin, TiedLinearClassifier):
           reduced to their difference, rows of more are centred over the classes.
         - a prior, such as `KMeansPrior`: cloned and fitted in `fit`, on all rows,
           with a label or without; or ``FrozenEstimator(prior)``, used as it is.
-    tie : float or "auto", default=1.0
+    tie : float, dict, array-like of shape (n_coefs,) or "auto", default=1.0
         Strength of the tie in [0, inf], on the scale of ``1/C``. "auto" takes the one
-        of the highest evidence: see Notes.
+        of the highest evidence: see Notes. A dict gives each coefficient its own, by
+        name or position, ``{"age": np.inf, None: 1.0}``; None is the key of the others,
+        without which all must be named. ``tie_intercept`` must then be given too.
     C : float or "auto", default=1.0
         Inverse strength of the weight decay, in (0, inf], as in scikit-learn. "auto"
         is as above; both may be "auto".
@@ -144,6 +147,18 @@ class TiedLogisticRegression(UpdateMixin, TiedLinearClassifier):
         Whether the intercept is tied too: as strongly as the coefficients (True),
         not at all (False), or with a strength of its own in [0, inf]. It is never
         decayed.
+    feature_ties : list, array or sparse matrix, default=None
+        Features of one model whose coefficients should be close. A list of groups:
+        lists of names or positions, dicts ``{feature: ratio}``, or `FeatureTie` with a
+        strength of its own. Or a graph, the symmetric adjacency (n_coefs, n_coefs),
+        whose weights are strengths of ``(w_i - w_j)^2 / 2``. Positions are those in
+        ``coef_``. See Notes.
+    feature_tie : float, default=1.0
+        Factor of these strengths in [0, inf], on the scale of ``1/C``; at infinity the
+        features are shared.
+    feature_shares : list of lists or dicts, default=None
+        Features whose coefficients are equal, or in the ratios of a dict such as
+        ``{"left": 1, "right": -1}``; one coefficient is stored.
     fit_intercept : bool, default=True
         Whether to fit an intercept.
     class_weight : dict, "balanced" or None, default=None
@@ -190,8 +205,13 @@ class TiedLogisticRegression(UpdateMixin, TiedLinearClassifier):
         Coefficients of each domain; stored once where ``tie=inf``. Only with domains.
     domain_intercept_ : ndarray of shape (n_domains, 1 or n_classes)
         Intercepts of each domain. Only with domains.
+    stored_coef_ : ndarray of shape (1 or n_classes, n_stored)
+        The distinct ones of ``coef_``: of shared features that of the first.
+    stored_index_, stored_ratio_ : ndarray of shape (n_coefs,)
+        Which of them each feature has, and its multiple. Only with shared features.
     tie_, C_ : float
-        The strengths of the fit, given, chosen, or found by ``max_distance``.
+        The strengths of the fit, given, chosen, or found by ``max_distance``; ``tie_``
+        is an array of shape (n_coefs,) where every coefficient has its own.
     log_evidence_ : float
         Log evidence at these, up to a constant: half of ``log(2 pi)`` for each flat
         direction of the prior (for two classes the common intercept, as ``sqrt(T)``
@@ -199,7 +219,8 @@ class TiedLogisticRegression(UpdateMixin, TiedLinearClassifier):
         "auto".
     tie_gap_ : float
         Largest absolute deviation of a tied coefficient or intercept from what it
-        is tied to; 0 where nothing is tied.
+        is tied to; 0 where nothing is tied. Shared features are tied to the mean of
+        theirs in the pair.
     objective_ : float
         The objective above at the fitted parameters.
     n_iter_ : int
@@ -220,6 +241,7 @@ class TiedLogisticRegression(UpdateMixin, TiedLinearClassifier):
 
     See Also
     --------
+    FeatureTie : Features tied with a strength of their own.
     tying_penalty : The penalty between two sets of parameters.
     sklearn.linear_model.LogisticRegression : The model without ties.
     sklearn.frozen.FrozenEstimator : Protects a fitted ``pair`` from being cloned.
@@ -232,6 +254,13 @@ class TiedLogisticRegression(UpdateMixin, TiedLinearClassifier):
     With a fixed pair and decay towards zero the coefficients are pulled to
     ``w_A tie / (tie + 1/C)`` by both together. Coefficients are compared on the scale
     they were trained on: a scaler before this model must be the one before the pair.
+
+    Ties of features add, for every domain and each group of strength s (see
+    `FeatureTie`), ``s feature_tie sum_i (w_i - m)^2`` with m the mean of the group; for
+    two this is ``s feature_tie/2 (w_1 - w_2)^2``. A shared coefficient is decayed, and
+    tied to other models, once for each of its features, as the limit of a strong tie is
+    (times squared ratios). ``pair`` then counts by its mean over them, weighted by the
+    strengths; the constant distance to it is not part of ``objective_``.
 
     "auto" maximises Laplace's approximation of the evidence [5]_, the probability of
     the labels under the Gaussian prior that the penalties are; 0 and infinity are
@@ -275,11 +304,19 @@ class TiedLogisticRegression(UpdateMixin, TiedLinearClassifier):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "pair": [None, str, Integral, tuple, HasMethods("fit")],
-        "tie": [Interval(Real, 0, None, closed="both"), StrOptions({AUTO})],
+        "tie": [
+            Interval(Real, 0, None, closed="both"),
+            StrOptions({AUTO}),
+            dict,
+            "array-like",
+        ],
         "C": [Interval(Real, 0, None, closed="right"), StrOptions({AUTO})],
         "max_distance": [None, Interval(Real, 0, None, closed="left")],
         "decay": [StrOptions({"each", "shared"})],
         "tie_intercept": ["boolean", Interval(Real, 0, None, closed="both")],
+        "feature_ties": [None, "array-like", "sparse matrix"],
+        "feature_tie": [Interval(Real, 0, None, closed="both")],
+        "feature_shares": [None, "array-like"],
         "fit_intercept": ["boolean"],
         "class_weight": [None, dict, StrOptions({"balanced"})],
         "unlabeled": [None, Integral, str],
@@ -298,12 +335,15 @@ class TiedLogisticRegression(UpdateMixin, TiedLinearClassifier):
         self,
         pair: Any = None,
         *,
-        tie: float | str = 1.0,
+        tie: Any = 1.0,
         C: float | str = 1.0,
         max_distance: float | None = None,
         metric: str = "identity",
         decay: str = "each",
         tie_intercept: bool | float = True,
+        feature_ties: Any = None,
+        feature_tie: float = 1.0,
+        feature_shares: Any = None,
         fit_intercept: bool = True,
         class_weight: Any = None,
         unlabeled: Any = None,
@@ -323,6 +363,9 @@ class TiedLogisticRegression(UpdateMixin, TiedLinearClassifier):
         self.metric = metric
         self.decay = decay
         self.tie_intercept = tie_intercept
+        self.feature_ties = feature_ties
+        self.feature_tie = feature_tie
+        self.feature_shares = feature_shares
         self.fit_intercept = fit_intercept
         self.class_weight = class_weight
         self.unlabeled = unlabeled
@@ -433,22 +476,21 @@ class TiedLogisticRegression(UpdateMixin, TiedLinearClassifier):
         if order is not None:
             y_index = y_index[order]
             weight = None if weight is None else weight[order]
+        depend = self._depend(X.shape[1] - (skip is not None))
+        X, skip = depend.aggregated(X, skip)
         design = Design(
             X, bounds, order=order, skip=skip, fit_intercept=self.fit_intercept
         )
-        check_metric(self)
-        metric = None
-        if self.metric == FISHER:
-            names = getattr(self, "coef_feature_names_", None)
-            size = (design.n_coefs, classification_loss(len(self.classes_)).n_outputs)
-            metric = resolve_precision(self.pair, *size, names)
-        return _Rows(X, y_index, weight, design, everything, metric)
+        n_outputs = classification_loss(len(self.classes_)).n_outputs
+        metric = self._metric(depend.features.n_features, n_outputs)
+        return _Rows(X, y_index, weight, design, everything, depend, metric)
 
-    def _check_classes(self, rows: _Rows, tie: float) -> None:
+    def _check_classes(self, rows: _Rows, tie: Any) -> None:
         """Check that a tie leaves no domain alone with classes it has not."""
         if not hasattr(self, "domains_"):
             return
-        alone = None if self._strengths(1, tie).all() else self._dial(tie)
+        holding = self._holding(tie)
+        alone = None if self._strengths(1, holding).all() else self._dial(tie)
         remedy = "a positive tie and a positive tie_intercept"
         domains = Domains(self.domains_, rows.domain, "domains_")
         check_domain_classes(
@@ -479,11 +521,13 @@ class TiedLogisticRegression(UpdateMixin, TiedLinearClassifier):
             decay=self._decays(design.n_features, 1.0),
             shared_decay=self.decay == "shared" and hasattr(self, "domains_"),
             workers=crew,
+            quadratic=rows.dependencies.quadratic(loss.n_outputs, design, rows.weight),
         )
 
     def _tie(self, rows: _Rows, loss: Loss) -> Tie:
         """Return the tie that ``pair`` asks for."""
         n_coefs = rows.design.n_coefs
+        features, shares = rows.dependencies.features, rows.dependencies.shares
         strengths = self._strengths(rows.design.n_features, 1.0)
         if hasattr(self, "domains_"):
             return Tie(ToMean(), strengths)
@@ -495,4 +539,13 @@ class TiedLogisticRegression(UpdateMixin, TiedLinearClassifier):
         )
         if prior is not None:
             self.prior_ = prior
-        return Tie(ToFixed(loss.reduce(self._join(coef, intercept))), strengths)
+        target = loss.reduce(self._join(coef, intercept))
+        if rows.metric is not None and rows.metric.narrows:
+            target = rows.metric.narrow(target)
+        elif shares is not None:
+            # Coefficients that are equal go to the mean of theirs, by strength.
+            auto = isinstance(self.tie, str)
+            tie = 1.0 if auto else self._given_tie(features)
+            weight = np.broadcast_to(tie, features.n_features)
+            target = shares.narrow(target, weight)
+        return Tie(ToFixed(target), strengths)

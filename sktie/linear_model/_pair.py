@@ -14,6 +14,7 @@ from sklearn.pipeline import Pipeline
 from sktie._compat import WRAPPER_FRAMES
 from sktie._labels import Sample
 from sktie._prior import find_prior, fitted_prior
+from sktie._shares import Shares
 from sktie._typing import Array, FloatArray
 
 
@@ -101,7 +102,11 @@ def resolve_regressor(
 
 
 def resolve_precision(
-    pair: Any, n_coefs: int, n_outputs: int, feature_names: Array | None
+    pair: Any,
+    n_coefs: int,
+    n_outputs: int,
+    feature_names: Array | None,
+    shares: Shares | None,
 ) -> FloatArray:
     """Return the curvature of the fitted model that ``pair`` is, in our order.
 
@@ -113,11 +118,14 @@ def resolve_precision(
         Numbers of coefficients, the intercept among them, and of outputs.
     feature_names : array of shape (n_features,) or None
         Names of the features of the new model.
+    shares : Shares or None
+        Which of its coefficients are equal.
 
     Returns
     -------
     ndarray of shape (n_outputs * n_coefs, n_outputs * n_coefs)
-        The Hessian of its objective.
+        The Hessian of its objective. Where the pair shares coefficients as the new
+        model does, that of the stored ones.
     """
     source: Any = pair
     names = None
@@ -131,7 +139,19 @@ def resolve_precision(
             "store_covariance=True), which without a pair of its own is "
             "scikit-learn's, or use metric='identity'."
         )
-    precision = source._precision()
+    precision = np.asarray(source._precision())
+    theirs = source._shares
+    if theirs is not None:
+        if shares is None or not (
+            np.array_equal(theirs.index, shares.index)
+            and np.allclose(theirs.ratio, shares.ratio)
+        ):
+            raise ValueError(
+                "metric='fisher' with a pair that shares coefficients: it knows "
+                "nothing about their differences. Share the same features, in the "
+                "same order, or use metric='identity'."
+            )
+        return precision
     if len(precision) != n_coefs * n_outputs:
         raise ValueError(
             f"metric='fisher': the curvature of the pair is for {len(precision)} "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.metaestimators import available_if
 
@@ -12,10 +13,12 @@ from sktie._domains import check_columns
 from sktie._labels import check_partial_classes, classes_to_come
 from sktie._parallel import workers
 from sktie._problem import TiedProblem
+from sktie._shares import Shares
 from sktie._typing import FloatArray
 from sktie._validation import check_parameters, unchanged_on_error
 from sktie.linear_model._base import REMEDIES
 from sktie.linear_model._inference import InferenceMixin
+from sktie.linear_model._pair import resolve_precision
 
 #: The metric of the pair's own curvature, in place of the identity.
 FISHER = "fisher"
@@ -56,6 +59,7 @@ def _is_its_own_past(model: Any) -> bool:
         "pair": None,
         "unlabeled": None,
         "max_distance": None,
+        "feature_ties": None,
         "tie_intercept": True,
         "store_covariance": True,
     }
@@ -82,6 +86,48 @@ def _is_its_own_past(model: Any) -> bool:
     except ValueError as error:
         raise AttributeError(str(error)) from None
     return True
+
+
+class Metric:
+    """The metric of a tie to a fixed model, in the coefficients that are stored.
+
+    Parameters
+    ----------
+    precision : array of shape (n, n)
+        The curvature of the model, for n outputs and coefficients.
+    n_outputs : int
+        Number of outputs.
+    shares : Shares or None
+        How these coefficients follow from fewer stored ones; None where all are.
+    """
+
+    def __init__(
+        self, precision: FloatArray, n_outputs: int, shares: Shares | None
+    ) -> None:
+        self.precision = precision
+        self._basis: Any = None
+        if shares is not None:
+            n_rest = len(precision) // n_outputs - shares.n_features
+            own = sp.block_diag([shares.basis, sp.eye_array(n_rest)])
+            self._basis = sp.kron(sp.eye_array(n_outputs), own).tocsr()
+
+    @property
+    def narrows(self) -> bool:
+        """Whether fewer coefficients are stored than the precision is of."""
+        return self._basis is not None
+
+    @property
+    def matrix(self) -> FloatArray:
+        """The metric of the stored coefficients."""
+        if self._basis is None:
+            return self.precision
+        return np.asarray(self._basis.T @ (self._basis.T @ self.precision).T)
+
+    def narrow(self, target: FloatArray) -> FloatArray:
+        """Return the stored coefficients nearest to target, (n_outputs, n_coefs)."""
+        pulled = self._basis.T @ (self.precision @ target.ravel())
+        found = np.linalg.lstsq(self.matrix, pulled, rcond=None)[0]
+        return np.asarray(found.reshape(len(target), -1))
 
 
 class UpdateMixin(InferenceMixin):
@@ -172,6 +218,18 @@ class UpdateMixin(InferenceMixin):
                 "C": np.inf,
             }
         return type(self)(**parameters)
+
+    def _metric(self, n_features: int, n_outputs: int) -> Metric | None:
+        """Return the metric of the tie; None is the identity."""
+        check_metric(self)
+        if self.metric != FISHER:
+            return None
+        names = getattr(self, "coef_feature_names_", None)
+        n_coefs, shares = n_features + bool(self.fit_intercept), self._shares
+        precision = resolve_precision(self.pair, n_coefs, n_outputs, names, shares)
+        if len(precision) != n_coefs * n_outputs:
+            shares = None  # the pair has the same, and has stored as many
+        return Metric(precision, n_outputs, shares)
 
     def _solver(self, problem: TiedProblem) -> str:
         """Return the solver; a metric is as large as a Hessian, and as ill shaped."""

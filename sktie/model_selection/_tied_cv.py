@@ -39,6 +39,9 @@ PASSED = (
     "metric",
     "decay",
     "tie_intercept",
+    "feature_ties",
+    "feature_tie",
+    "feature_shares",
     "fit_intercept",
     "class_weight",
     "unlabeled",
@@ -91,6 +94,12 @@ class TiedLogisticRegressionCV(TiedLinearClassifier):
         What is decayed, as in `TiedLogisticRegression`.
     tie_intercept : bool or float, default=True
         Whether, or how strongly, intercepts are tied, as there.
+    feature_ties : list, array or sparse matrix, default=None
+        Features whose coefficients are close, as there.
+    feature_tie : float, default=1.0
+        Factor of their strengths, as there; it is not chosen here.
+    feature_shares : list of lists or dicts, default=None
+        Features whose coefficients are equal, as there.
     fit_intercept : bool, default=True
         Whether to fit an intercept.
     class_weight : dict, "balanced" or None, default=None
@@ -199,6 +208,9 @@ class TiedLogisticRegressionCV(TiedLinearClassifier):
         metric: str = "identity",
         decay: str = "each",
         tie_intercept: bool | float = True,
+        feature_ties: Any = None,
+        feature_tie: float = 1.0,
+        feature_shares: Any = None,
         fit_intercept: bool = True,
         class_weight: Any = None,
         unlabeled: Any = None,
@@ -220,6 +232,9 @@ class TiedLogisticRegressionCV(TiedLinearClassifier):
         self.metric = metric
         self.decay = decay
         self.tie_intercept = tie_intercept
+        self.feature_ties = feature_ties
+        self.feature_tie = feature_tie
+        self.feature_shares = feature_shares
         self.fit_intercept = fit_intercept
         self.class_weight = class_weight
         self.unlabeled = unlabeled
