@@ -38,7 +38,9 @@ def set_strengths(model: Any, path: RidgePath) -> None:
     """
     given = [getattr(model, name) for name in NAMES]
     wanted = [isinstance(value, str) and value == AUTO for value in given]
-    setting = [None if auto else value for value, auto in zip(given, wanted, strict=True)]
+    setting = [
+        None if auto else value for value, auto in zip(given, wanted, strict=True)
+    ]
     if any(wanted):
         asked = " and ".join(
             f"{name}='auto'" for name, auto in zip(NAMES, wanted, strict=True) if auto
@@ -120,7 +122,8 @@ class Evidence:
                 value = self._value(setting)
             except NoMinimum as error:
                 text = ", ".join(
-                    f"{name}={value}" for name, value in zip(NAMES, setting, strict=True)
+                    f"{name}={value}"
+                    for name, value in zip(NAMES, setting, strict=True)
                 )
                 self.failure = self.failure or f"{text}: {error}"
                 value = -np.inf

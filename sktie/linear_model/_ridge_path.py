@@ -163,7 +163,7 @@ class RidgePath:
         if design.fit_intercept:
             level += members[..., -1]
         found = np.empty(self.rows.y.shape)
-        for domain, blocks in design.domain_blocks(1):
+        for domain, blocks in design.tall_blocks:
             for block in blocks:
                 rows = design.features(block) - problem.points[domain]
                 found[block.start : block.stop] = rows @ slopes[domain].T
@@ -193,7 +193,7 @@ class RidgePath:
                     own += 1.0 / masses[domain]
                 found[place] = own
 
-        self._crew.map(measure, design.domain_blocks(1))
+        self._crew.map(measure, design.tall_blocks)
         return found if weight is None else found * weight
 
 
