@@ -20,21 +20,18 @@ from sktie._typing import Array, FloatArray, IntArray
 
 
 class Loss(ABC):
-    """The interface of a pointwise loss of classes."""
+    """The interface of a pointwise loss: convex in the raw predictions, 0 or more.
 
-    #: Number of classes.
-    n_classes: int
+    A loss of a raw prediction that is no lower than 0 lets solvers measure what is left
+    to gain against the objective itself.
+    """
 
     #: Columns of the raw predictions.
     n_outputs: int
 
-    @abstractmethod
-    def encode(self, y_index: Array, dtype: Any) -> Array:
-        """Return the target that the other methods take, from class indices (n,)."""
-
-    @abstractmethod
-    def class_index(self, y: Array) -> IntArray:
-        """Return the class indices of an encoded target."""
+    #: Whether the loss of every row is 0 at some finite raw prediction, so that rows
+    #: that are predicted perfectly are a minimum.
+    attains_zero: bool
 
     @abstractmethod
     def value_gradient(
@@ -43,7 +40,9 @@ class Loss(ABC):
         """Return the weighted sum of the losses and its gradient in ``raw``."""
 
     @abstractmethod
-    def curvature(self, raw: FloatArray, weight: FloatArray | None) -> FloatArray:
+    def curvature(
+        self, y: Array, raw: FloatArray, weight: FloatArray | None
+    ) -> FloatArray:
         """Return what `hessian_block` and `hessian_product` need; shape (n, m)."""
 
     @abstractmethod
@@ -57,6 +56,17 @@ class Loss(ABC):
         """Return the Hessian of each row times its row of ``direction``."""
 
     @abstractmethod
+    def cells(self, y: Array) -> tuple[IntArray, int]:
+        """Return a group for each row, and how many there are.
+
+        A sample of the rows keeps some of every group.
+        """
+
+    @abstractmethod
+    def start(self, y: Array, weight: FloatArray | None) -> float:
+        """Return a raw prediction of all rows to start from."""
+
+    @abstractmethod
     def expand(self, outputs: FloatArray) -> FloatArray:
         """Return scikit-learn's rows of coefficients (..., K or 1, p) from outputs."""
 
@@ -65,12 +75,65 @@ class Loss(ABC):
         """Return the outputs (..., n_outputs, p) from rows: centre, then project."""
 
 
+class OneOutput(Loss):
+    """A loss of one raw prediction; its curvatures are numbers, (n, 1)."""
+
+    n_outputs = 1
+
+    def hessian_block(self, curvature: FloatArray, k: int, j: int) -> FloatArray:
+        return curvature[:, 0]
+
+    def hessian_product(
+        self, curvature: FloatArray, direction: FloatArray
+    ) -> FloatArray:
+        return np.asarray(curvature * direction)
+
+    def expand(self, outputs: FloatArray) -> FloatArray:
+        return outputs
+
+    def reduce(self, rows: FloatArray) -> FloatArray:
+        return rows
+
+
+class ClassLoss(Loss):
+    """A loss of classes; targets are class indices, as `encode` writes them."""
+
+    #: Number of classes.
+    n_classes: int
+
+    #: A class can always be more sure.
+    attains_zero = False
+
+    @abstractmethod
+    def encode(self, y_index: Array, dtype: Any) -> Array:
+        """Return the target that the other methods take, from class indices (n,)."""
+
+    @abstractmethod
+    def class_index(self, y: Array) -> IntArray:
+        """Return the class indices of an encoded target."""
+
+    def cells(self, y: Array) -> tuple[IntArray, int]:
+        return self.class_index(y), self.n_classes
+
+    def start(self, y: Array, weight: FloatArray | None) -> float:
+        return 0.0
+
+
+def of_classes(loss: Loss) -> ClassLoss:
+    """Return a loss that is one of classes; another is an error."""
+    if not isinstance(loss, ClassLoss):
+        raise TypeError(
+            f"{type(loss).__name__} is no loss of classes; expected a classifier, such "
+            "as TiedLogisticRegression."
+        )
+    return loss
+
+
 @final
-class Binomial(Loss):
+class Binomial(OneOutput, ClassLoss):
     """Log-loss of two classes: log(1 + exp(-y raw)), with y = +1 for the second."""
 
     n_classes = 2
-    n_outputs = 1
 
     def encode(self, y_index: Array, dtype: Any) -> Array:
         return (2 * y_index - 1).astype(dtype)
@@ -95,30 +158,18 @@ class Binomial(Loss):
             residual *= weight
         return float(loss.sum(dtype=np.float64)), residual[:, np.newaxis]
 
-    def curvature(self, raw: FloatArray, weight: FloatArray | None) -> FloatArray:
+    def curvature(
+        self, y: Array, raw: FloatArray, weight: FloatArray | None
+    ) -> FloatArray:
         small = np.exp(-np.abs(raw))
         variance = small / np.square(1 + small)
         if weight is not None:
             variance *= weight[:, np.newaxis]
         return np.asarray(variance)
 
-    def hessian_block(self, curvature: FloatArray, k: int, j: int) -> FloatArray:
-        return curvature[:, 0]
-
-    def hessian_product(
-        self, curvature: FloatArray, direction: FloatArray
-    ) -> FloatArray:
-        return np.asarray(curvature * direction)
-
-    def expand(self, outputs: FloatArray) -> FloatArray:
-        return outputs
-
-    def reduce(self, rows: FloatArray) -> FloatArray:
-        return rows
-
 
 @final
-class Multinomial(Loss):
+class Multinomial(ClassLoss):
     """Softmax cross entropy of K classes: logsumexp(Q raw) - (Q raw)_y.
 
     The columns of Q (K, K - 1) are orthonormal and sum to zero (Helmert contrasts).
@@ -162,7 +213,9 @@ class Multinomial(Loss):
         gradient = residual @ self._basis.astype(raw.dtype, copy=False)
         return float(loss.sum(dtype=np.float64)), gradient
 
-    def curvature(self, raw: FloatArray, weight: FloatArray | None) -> FloatArray:
+    def curvature(
+        self, y: Array, raw: FloatArray, weight: FloatArray | None
+    ) -> FloatArray:
         """Stack probabilities (n, K), their image in outputs, and the weight."""
         probability = np.exp(self._scores(raw))
         probability /= probability.sum(axis=1, keepdims=True)
@@ -207,7 +260,7 @@ class Multinomial(Loss):
 
 
 @final
-class SoftMultinomial(Loss):
+class SoftMultinomial(ClassLoss):
     """Cross entropy to class probabilities q: logsumexp(Q raw) - q'Q raw.
 
     The targets are arrays (n, K) of probabilities; all but the value and its gradient
@@ -241,8 +294,10 @@ class SoftMultinomial(Loss):
             residual *= weight[:, np.newaxis]
         return float(loss.sum(dtype=np.float64)), residual @ basis
 
-    def curvature(self, raw: FloatArray, weight: FloatArray | None) -> FloatArray:
-        return self._hard.curvature(raw, weight)
+    def curvature(
+        self, y: Array, raw: FloatArray, weight: FloatArray | None
+    ) -> FloatArray:
+        return self._hard.curvature(y, raw, weight)
 
     def hessian_block(self, curvature: FloatArray, k: int, j: int) -> FloatArray:
         return self._hard.hessian_block(curvature, k, j)
@@ -259,7 +314,7 @@ class SoftMultinomial(Loss):
         return self._hard.reduce(rows)
 
 
-def classification_loss(n_classes: int) -> Loss:
+def classification_loss(n_classes: int) -> ClassLoss:
     """Return the log-loss of ``n_classes`` classes."""
     return Binomial() if n_classes == 2 else Multinomial(n_classes)
 

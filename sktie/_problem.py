@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -14,6 +15,7 @@ from sktie._linalg import EPS, BlockArrow
 from sktie._loss import Loss
 from sktie._parallel import Workers
 from sktie._posterior import Posterior
+from sktie._quadratic import Quadratic
 from sktie._tie import Tie, TiedCoordinates
 from sktie._typing import Array, FloatArray
 
@@ -146,14 +148,15 @@ class TiedProblem:
         The rows; member t of the coordinates predicts those of domain t.
     loss : Loss
         The pointwise loss.
-    y : array of shape (n_rows,)
-        Encoded target, in the order of the design.
+    y : array of shape (n_rows, ...)
+        Target as the loss takes it, in the order of the design.
     weight : array of shape (n_rows,) or None
         Sample weights, in the order of the design.
     coordinates : TiedCoordinates
         Members from the solver's flat vector.
-    decay : array of shape (n_coefs,)
-        Weight decay of each coefficient: ``1/C``, and 0 for the intercept.
+    decay : array of shape (n_coefs,) or (n_members, 1, n_coefs)
+        Weight decay of each coefficient: ``1/C``, and 0 for the intercept. One row
+        for all members, or one for each; the latter not with ``shared_decay``.
     shared_decay : bool
         Decay the mean of the members once instead of every member.
     workers : Workers
@@ -161,6 +164,8 @@ class TiedProblem:
     last : LastPass, optional
         Where to keep what the last pass over the rows has found. Fits that begin where
         another ended need not look at the rows again, whatever tie and decay.
+    quadratic : Quadratic, optional
+        A penalty of every member alone, besides its decay.
     """
 
     design: Design
@@ -172,6 +177,7 @@ class TiedProblem:
     shared_decay: bool
     workers: Workers
     last: LastPass | None = None
+    quadratic: Quadratic | None = None
 
     @property
     def size(self) -> int:
@@ -187,7 +193,7 @@ class TiedProblem:
 
     @cached_property
     def mean_decay(self) -> FloatArray:
-        return self.decay if self.shared_decay else np.zeros_like(self.decay)
+        return self.decay if self.shared_decay else np.zeros(self.decay.shape[-1])
 
     def value_gradient(self, theta: FloatArray) -> tuple[float, FloatArray]:
         coordinates = self.coordinates
@@ -197,6 +203,9 @@ class TiedProblem:
         value += 0.5 * float(np.sum(self.member_decay * np.square(members)))
         value += 0.5 * float(np.sum(self.mean_decay * np.square(hub)))
         value += coordinates.penalty(deviations)
+        if self.quadratic is not None:
+            value += self.quadratic.value(members)
+            gradient += self.quadratic.gradient(members)
         return value, self._with_penalties(gradient, members, hub, deviations)
 
     def _with_penalties(
@@ -206,9 +215,9 @@ class TiedProblem:
         hub: FloatArray,
         deviations: FloatArray,
     ) -> FloatArray:
-        """Return the flat gradient, of the loss in the members and of the penalties.
+        """Return the flat gradient, with the decay and the tie; see `hessp`.
 
-        The penalties are quadratic: the same maps a direction to its Hessian product.
+        Both are quadratic: the same maps a direction to its Hessian product.
         """
         coordinates = self.coordinates
         gradient += self.member_decay * members
@@ -251,6 +260,10 @@ class TiedProblem:
     def weight_of(self, block: Block) -> FloatArray | None:
         """Return the weights of the rows of a block."""
         return None if self.weight is None else self.weight[block.start : block.stop]
+
+    def _curvature_of(self, block: Block, raw: FloatArray) -> FloatArray:
+        y = self.y[block.start : block.stop]
+        return self.loss.curvature(y, raw, self.weight_of(block))
 
     def _lane_gradient(
         self, blocks: list[Block]
@@ -296,6 +309,26 @@ class TiedProblem:
         """Return the members, (n_members, n_outputs, n_coefs)."""
         return self.coordinates.members(*self.coordinates.split(theta))
 
+    def origin(self) -> FloatArray:
+        """Return where to start: the hub, with the intercepts that the loss suggests.
+
+        A fixed hub is a start of its own, from which a strong tie leaves little to go.
+        """
+        coordinates, design = self.coordinates, self.design
+        if not (coordinates.free_hub and design.fit_intercept):
+            return np.zeros(self.size)
+        tied = np.ravel(coordinates.tie.strength)[-1] > 0
+        bounds = design.bounds[[0, -1]] if tied else design.bounds
+        start = [
+            self.loss.start(
+                self.y[a:b], None if self.weight is None else self.weight[a:b]
+            )
+            for a, b in pairwise(bounds)
+        ]
+        members = np.zeros(coordinates.shape)
+        members[:, :, -1] = np.reshape(start, (-1, 1))
+        return coordinates.locate(members)
+
     def retied(self, strengths: FloatArray, decay: FloatArray) -> TiedProblem:
         """Return the problem of the same rows with another tie and another decay."""
         coordinates = self.coordinates
@@ -310,11 +343,13 @@ class TiedProblem:
     def system(self, hessians: FloatArray) -> tuple[Any, ...]:
         """Return what a Newton system consists of, besides a right-hand side."""
         coordinates = self.coordinates
-        size = hessians.shape[-1]
         n_outputs = coordinates.shape[1]
+        size = hessians.shape[-1]
         hessians = hessians.copy()
-        decay = np.tile(self.member_decay, n_outputs)
-        hessians[:, np.arange(size), np.arange(size)] += decay
+        decay = np.broadcast_to(self.member_decay, coordinates.shape)
+        hessians[:, np.arange(size), np.arange(size)] += decay.reshape(-1, size)
+        if self.quadratic is not None:
+            hessians += self.quadratic.matrix
         return (
             hessians,
             coordinates.scale.ravel(),
@@ -331,7 +366,7 @@ class TiedProblem:
         """
 
         def add(block: Block, raw: FloatArray, total: FloatArray) -> None:
-            curvature = self.loss.curvature(raw, self.weight_of(block))
+            curvature = self._curvature_of(block, raw)
             if visit is not None:
                 visit(block, raw, curvature)
             rows = self.design.dense_rows(block)
@@ -365,6 +400,32 @@ class TiedProblem:
                     total[k, :, j] += left.T @ right
 
         return self._summed(members, add)
+
+    def row_sums(self, gradients: FloatArray) -> FloatArray:
+        """Return the sum over the rows of each member of gradient times row.
+
+        Parameters
+        ----------
+        gradients : array of shape (n_rows, n_outputs)
+            Numbers for each raw prediction, in the order of the design.
+
+        Returns
+        -------
+        ndarray of shape (n_members, n_outputs, n_coefs)
+            What a gradient of the members is made of.
+        """
+        design = self.design
+
+        def lane(
+            blocks: list[Block],
+        ) -> tuple[int, FloatArray, FloatArray | None]:
+            first, into, offsets = self._lane_gradient(blocks)
+            for block in blocks:
+                part = gradients[block.start : block.stop]
+                design.accumulate(block, design.rows(block), part, into, offsets, first)
+            return first, into, offsets
+
+        return self._gather(self.workers.map(lane, design.lanes))
 
     def _summed(
         self,
@@ -410,7 +471,7 @@ class TiedProblem:
             out = []
             for block in blocks:
                 raw = design.raw(block, design.rows(block), slopes, intercepts)
-                out.append(self.loss.curvature(raw, self.weight_of(block)))
+                out.append(self._curvature_of(block, raw))
             return out
 
         curvatures = self.workers.map(curve, design.lanes)
@@ -433,6 +494,8 @@ class TiedProblem:
                 return first, into, offsets
 
             image = self._gather(self.workers.map(lane, lanes))
+            if self.quadratic is not None:
+                image += self.quadratic.product(members)
             return self._with_penalties(image, members, hub, deviations)
 
         return product
@@ -450,7 +513,7 @@ class TiedProblem:
             for block in blocks:
                 rows = design.rows(block)
                 raw = design.raw(block, rows, slopes, intercepts)
-                curvature = loss.curvature(raw, self.weight_of(block))
+                curvature = self._curvature_of(block, raw)
                 own = [
                     loss.hessian_block(curvature, k, k) for k in range(loss.n_outputs)
                 ]
@@ -462,6 +525,8 @@ class TiedProblem:
 
         diagonal = self._gather(self.workers.map(lane, design.lanes))
         diagonal += self.member_decay
+        if self.quadratic is not None:
+            diagonal += self.quadratic.diagonal
         hub = diagonal.sum(axis=0) + self.mean_decay
         deviations = np.square(coordinates.scale) * diagonal + coordinates.weight
         return coordinates.join(hub, deviations)
@@ -469,8 +534,8 @@ class TiedProblem:
     @property
     def curvature_floor(self) -> FloatArray:
         coordinates = self.coordinates
-        n_members, *shape = coordinates.shape
-        hub = np.broadcast_to(n_members * self.member_decay + self.mean_decay, shape)
+        decay = np.broadcast_to(self.member_decay, coordinates.shape)
+        hub = decay.sum(axis=0) + self.mean_decay
         own = np.square(coordinates.scale) * self.member_decay + coordinates.weight
         return coordinates.join(hub, np.broadcast_to(own, coordinates.shape))
 
@@ -480,12 +545,11 @@ class TiedProblem:
         stride = sampling_stride(self.design.n_rows, self.design.n_domains, size)
         if stride == 1:
             return None
-        n_classes = self.loss.n_classes
-        cell = self.loss.class_index(self.y)
+        cell, n_cells = self.loss.cells(self.y)
         if self.design.n_domains > 1:
-            domain = np.arange(self.design.n_domains) * n_classes
+            domain = np.arange(self.design.n_domains) * n_cells
             cell = cell + np.repeat(domain, np.diff(self.design.bounds))
-        n_cells = n_classes * self.design.n_domains
+        n_cells *= self.design.n_domains
         chosen, stands_for = sample_cells(cell, n_cells, stride)
         if MIN_STRIDE * len(chosen) > self.design.n_rows:
             return None

@@ -172,7 +172,7 @@ def test_gradient_is_that_of_the_value(case, weight):
 def test_hessian_blocks_are_the_change_of_the_gradient(case, weight):
     y_index, raw = case.draw()
     y = case.encode(y_index)
-    curvature = case.loss.curvature(raw, weight)
+    curvature = case.loss.curvature(y, raw, weight)
     assert len(curvature) == N_ROWS
     hessians = full_hessians(case.loss, curvature)
     for j in range(case.loss.n_outputs):
@@ -187,9 +187,10 @@ def test_hessian_blocks_are_the_change_of_the_gradient(case, weight):
 @losses
 @weights
 def test_hessian_product_is_that_of_the_blocks(case, weight):
-    _, raw = case.draw()
+    y_index, raw = case.draw()
+    y = case.encode(y_index)
     direction = case.draw(2)[1]
-    curvature = case.loss.curvature(raw, weight)
+    curvature = case.loss.curvature(y, raw, weight)
     before = curvature.copy(), direction.copy()
     image = case.loss.hessian_product(curvature, direction)
     expected = np.einsum("nkj,nj->nk", full_hessians(case.loss, curvature), direction)
@@ -202,7 +203,8 @@ def test_hessian_product_is_that_of_the_blocks(case, weight):
 @weights
 @pytest.mark.parametrize("scale", [1.0, 30.0, 1e3])
 def test_hessians_are_positive_semidefinite(case, weight, scale):
-    curvature = case.loss.curvature(case.draw(scale=scale)[1], weight)
+    y_index, raw = case.draw(scale=scale)
+    curvature = case.loss.curvature(case.encode(y_index), raw, weight)
     hessians = full_hessians(case.loss, curvature)
     assert_allclose(hessians, hessians.swapaxes(1, 2), rtol=1e-13, atol=1e-15)
     assert np.linalg.eigvalsh(hessians).min() >= -1e-14
@@ -229,7 +231,7 @@ def test_extreme_predictions_stay_finite_and_exact(case, dtype, size):
     y = case.encode(y_index, dtype)
     with np.errstate(over="raise", invalid="raise", divide="raise"):
         value, gradient = case.loss.value_gradient(y, raw, None)
-        curvature = case.loss.curvature(raw, None)
+        curvature = case.loss.curvature(y, raw, None)
         image = case.loss.hessian_product(curvature, np.ones_like(raw))
     expected = case.values(y_index, raw.astype(np.float64)).sum()
     assert_allclose(value, expected, rtol=20 * np.finfo(dtype).eps)
@@ -249,7 +251,7 @@ def test_binomial_keeps_the_digits_of_small_losses_and_curvatures():
         assert_allclose(value, expected, rtol=1e-14)
         expected_gradient = -expit(-raw[i, 0]) if y_index[i] else expit(raw[i, 0])
         assert_allclose(gradient, [[expected_gradient]], rtol=1e-14)
-    curvature = Binomial().curvature(raw, None)[:, 0]
+    curvature = Binomial().curvature(y, raw, None)[:, 0]
     assert_allclose(curvature[2:4], tail, rtol=1e-14)
 
 
@@ -263,8 +265,10 @@ def test_weights_are_copies_of_rows(case):
     copied = case.loss.value_gradient(y[again], raw[again], None)
     assert_allclose(weighted[0], copied[0], rtol=1e-13)
     assert_allclose(weighted[1].sum(axis=0), copied[1].sum(axis=0), atol=1e-12)
-    weighted = full_hessians(case.loss, case.loss.curvature(raw, count.astype(float)))
-    copied = full_hessians(case.loss, case.loss.curvature(raw[again], None))
+    weighted = full_hessians(
+        case.loss, case.loss.curvature(y, raw, count.astype(float))
+    )
+    copied = full_hessians(case.loss, case.loss.curvature(y[again], raw[again], None))
     assert_allclose(weighted.sum(axis=0), copied.sum(axis=0), atol=1e-12)
 
 
@@ -279,7 +283,7 @@ def test_float32_stays_float32(case, weight):
     value32, gradient32 = case.loss.value_gradient(y32, raw32, weight32)
     assert_allclose(value32, value, rtol=1e-6)
     assert_allclose(gradient32, gradient, atol=2e-6)
-    curvature = case.loss.curvature(raw32, weight32)
+    curvature = case.loss.curvature(y32, raw32, weight32)
     block = case.loss.hessian_block(curvature, 0, 0)
     image = case.loss.hessian_product(curvature, raw32)
     for array in (gradient32, curvature, block, image):
@@ -294,7 +298,7 @@ def test_arguments_are_left_alone(case, weight):
     arguments = [y, raw, y_index] + ([] if weight is None else [weight])
     before = [array.copy() for array in arguments]
     case.loss.value_gradient(y, raw, weight)
-    case.loss.curvature(raw, weight)
+    case.loss.curvature(y, raw, weight)
     for array, copy in zip(arguments, before, strict=True):
         assert_array_equal(array, copy)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sktie._loss import Loss, probability
+from sktie._loss import Loss, of_classes, probability
 from sktie._problem import TiedProblem
 from sktie._typing import FloatArray
 from sktie.inspection._nested import Fit, all_scores
@@ -135,7 +135,7 @@ def _cumulants(problem: TiedProblem, fit: Fit, domain: int) -> _Cumulants:
     a_aa = np.zeros(n_own)
     ends = fit.information.apart[domain], fit.information.together
     fourth = np.zeros(2)
-    width = loss.n_classes * (n_own + n_shared) * (n_shared + 2)
+    width = of_classes(loss).n_classes * (n_own + n_shared) * (n_shared + 2)
     for rows in design.blocks_of(domain, width):
         raw = design.raw(rows, design.rows(rows), slopes, intercepts)
         weight = problem.weight_of(rows)

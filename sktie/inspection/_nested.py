@@ -10,7 +10,7 @@ import numpy as np
 
 from sktie._design import Design
 from sktie._linalg import cholesky, lower_inverse
-from sktie._loss import Loss, probability
+from sktie._loss import Loss, of_classes, probability
 from sktie._problem import TiedCurvature, TiedProblem
 from sktie._typing import Array, FloatArray
 from sktie.solvers import SolverResult, Status, newton_from
@@ -270,7 +270,7 @@ class Nested:
         a maximum exists. Where one does not, no step is ever so short.
         """
         members = step.reshape(self.shape)
-        design, loss = self.problem.design, self.problem.loss
+        design, loss = self.problem.design, of_classes(self.problem.loss)
         slopes, intercepts = design.widen(members)
         found = np.zeros(len(members))
         for domain in range(len(members)):
@@ -290,7 +290,7 @@ class Nested:
         problem = self.problem
         if problem.weight is not None:
             problem = _repeated(problem)
-        design, loss = problem.design, problem.loss
+        design, loss = problem.design, of_classes(problem.loss)
         slopes, intercepts = design.widen(fit.members)
         raw = [
             design.raw(block, design.rows(block), slopes, intercepts)

@@ -33,6 +33,7 @@ REMEDIES = {
     "C": "Use a positive number; C=np.inf means no decay, and C='auto' to have it "
     "chosen.",
     "tie_intercept": "Use True (as strong as `tie`), False (free), or a strength.",
+    "max_distance": "Use a distance from 0, or None for the strength `tie`.",
     "pair": "Use None, a column of X, FrozenEstimator(fitted_classifier), or "
     "(coef, intercept).",
 }
@@ -136,12 +137,16 @@ class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
         return f"tie={tie} with tie_intercept={self.tie_intercept}"
 
     def _solve(
-        self, problem: TiedProblem, previous: Any, callback: IterationHook | None
+        self,
+        problem: TiedProblem,
+        previous: Any,
+        callback: IterationHook | None,
+        tol: float,
     ) -> SolverResult:
         """Minimise from a fitting start; from zero where that leads nowhere."""
         solver = SOLVERS[self._solver(problem)]
         options: dict[str, Any] = {
-            "tol": float(self.tol),
+            "tol": tol,
             "max_iter": self.max_iter,
             "hook": self._hook(callback),
         }
@@ -155,10 +160,10 @@ class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
     def _start(self, problem: TiedProblem, previous: Any) -> FloatArray:
         """Return the origin, or the previous fit where it is of the same shape.
 
-        The origin is the hub: zero for domains, and the anchor for a fixed pair, from
-        which a strong tie leaves little to go.
+        The origin is the hub: for domains zero, but for an intercept that suits the
+        loss, and the anchor for a fixed pair.
         """
-        origin = np.zeros(problem.size)
+        origin = problem.origin()
         if previous is None:
             return origin
         classes, domains, members = previous

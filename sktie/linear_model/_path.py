@@ -53,11 +53,16 @@ class Path:
         The rows it has read.
     crew : Workers
         Threads.
+    tol : float or None, default=None
+        Relative gap at which a fit ends; None is the model's own.
     """
 
-    def __init__(self, model: Any, rows: Any, crew: Workers) -> None:
+    def __init__(
+        self, model: Any, rows: Any, crew: Workers, tol: float | None = None
+    ) -> None:
         self.model = model
         self.rows = rows
+        self.tol = float(model.tol if tol is None else tol)
         problem = model._problem(rows, crew)
         self._base: TiedProblem = replace(problem, last=LastPass())
         self._solver = model._solver(self._base)
@@ -104,7 +109,7 @@ class Path:
         except ValueError as error:
             raise NoMinimum(str(error)) from None
         problem = self.problem(tie, C, extra)
-        options: dict[str, Any] = {"tol": float(model.tol), "max_iter": model.max_iter}
+        options: dict[str, Any] = {"tol": self.tol, "max_iter": model.max_iter}
         result = None
         if self._last is not None:
             theta = problem.coordinates.locate(self._last)
@@ -114,7 +119,7 @@ class Path:
                 near = TiedCurvature(problem, self._hessians)
                 result = newton_from(problem, theta, near, **options)
         if result is None or not self._found(result):
-            result = model._solve(problem, None, None)
+            result = model._solve(problem, None, None, self.tol)
         if not self._found(result):
             raise NoMinimum(f"{result.status.value} (relative gap {result.gap:.1e})")
         members = problem.members(result.theta)
@@ -122,7 +127,7 @@ class Path:
         return Stop(tie, C, problem, result, members)
 
     def _found(self, result: SolverResult) -> bool:
-        return result.status.success or result.gap <= self.model.tol
+        return result.status.success or result.gap <= self.tol
 
     def posterior(self, stop: Stop) -> Posterior:
         """Return the Laplace approximation there; its Hessians serve the next fit."""
@@ -156,7 +161,7 @@ class Path:
                 problem,
                 problem.coordinates.locate(stop.members),
                 near,
-                tol=float(self.model.tol),
+                tol=self.tol,
                 max_iter=self.model.max_iter,
             )
             if not self._found(result):

@@ -11,7 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from sktie._compat import WRAPPER_FRAMES, CallbackSupportMixin
 from sktie._domains import is_column
-from sktie._loss import Loss, classification_loss
+from sktie._loss import ClassLoss, classification_loss
 from sktie._parallel import Workers
 from sktie._typing import FloatArray
 from sktie.neural_network._architecture import (
@@ -107,7 +107,7 @@ class TrainedConvolutions(CallbackSupportMixin, FittedConvolutions):
             domain=rows.domain,
         )
 
-    def _tied(self, network: Network, loss: Loss) -> tuple[TiedArray, ...]:
+    def _tied(self, network: Network, loss: ClassLoss) -> tuple[TiedArray, ...]:
         """Return how all parameters are tied, those of a pair included."""
         arrays = tied_arrays(self.layers_, network, float(self.alpha))
         if (pair := self._fitted_pair()) is None:

@@ -11,7 +11,7 @@ from typing import TypeAlias, TypeVar
 
 import numpy as np
 
-from sktie._loss import Loss
+from sktie._loss import ClassLoss
 from sktie._parallel import Workers
 from sktie._typing import Array, FloatArray, IntArray
 from sktie.neural_network._architecture import WHOLE, by_layer
@@ -42,7 +42,7 @@ class ImageLoss:
         Targets, as ``loss`` encodes them.
     weight : ndarray of shape (n_samples,)
         Positive weights s.
-    loss : Loss
+    loss : ClassLoss
         The loss of the raw predictions.
     network : Network
         From images to raw predictions.
@@ -63,7 +63,7 @@ class ImageLoss:
     images: Images
     y: Array
     weight: FloatArray
-    loss: Loss
+    loss: ClassLoss
     network: Network
     arrays: tuple[TiedArray, ...]
     tile: int

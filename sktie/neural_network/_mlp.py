@@ -23,7 +23,7 @@ from sktie._compat import (
 )
 from sktie._labels import Sample, append_unlabeled, encode_sample
 from sktie._loss import (
-    Loss,
+    ClassLoss,
     classification_loss,
     most_probable,
     probability,
@@ -357,7 +357,7 @@ class TiedMLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         return append_unlabeled(self, sample, X_unlabeled)
 
     def _problem(
-        self, everything: Sample, loss: Loss, rng: np.random.RandomState
+        self, everything: Sample, loss: ClassLoss, rng: np.random.RandomState
     ) -> tuple[NetworkLoss, NetworkLoss | None]:
         """Return the objective, and that of the rows held back."""
         self.__dict__.pop("prior_", None)
@@ -392,7 +392,7 @@ class TiedMLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             return problem, None
         return hold_back(problem, self.validation_fraction, rng)
 
-    def _readout(self, everything: Sample, loss: Loss) -> FloatArray:
+    def _readout(self, everything: Sample, loss: ClassLoss) -> FloatArray:
         """Return the anchor of the output layer, as the rows that the loss takes."""
         n_classes = len(self.classes_)
         coef, intercept = self.prior_.readout_anchor(

@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from sklearn.model_selection import train_test_split
 
-from sktie._loss import Loss
+from sktie._loss import ClassLoss
 from sktie._tie import scaled_tie
 from sktie._typing import Array, FloatArray, Matrix
 from sktie.neural_network._trainer import share_right
@@ -86,7 +86,7 @@ class NetworkLoss:
         Targets, as ``loss`` encodes them.
     weight : ndarray of shape (n_samples,)
         Positive weights s.
-    loss : Loss
+    loss : ClassLoss
         The loss of the raw predictions.
     activation : str
         Name of the hidden units' activation function.
@@ -97,7 +97,7 @@ class NetworkLoss:
     X: Matrix
     y: Array
     weight: FloatArray
-    loss: Loss
+    loss: ClassLoss
     activation: str
     hidden: TiedLayer
     output: TiedLayer
@@ -183,7 +183,7 @@ class RowsObjective(Protocol):
         """Targets, as the loss encodes them."""
 
     @property
-    def loss(self) -> Loss:
+    def loss(self) -> ClassLoss:
         """The loss."""
 
     def take(self, rows: Array) -> Any:

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from sktie._loss import Loss, most_probable
+from sktie._loss import ClassLoss, most_probable
 from sktie._typing import Array, FloatArray
 from sktie.nn import OPTIMIZERS, EarlyStopping, Trained, progress
 
@@ -44,7 +44,7 @@ class Weighted(Protocol):
         """Their sum."""
 
     @property
-    def loss(self) -> Loss:
+    def loss(self) -> ClassLoss:
         """The loss of raw predictions."""
 
 
