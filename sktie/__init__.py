@@ -11,7 +11,7 @@ from sktie._tie import tying_penalty
 from sktie.linear_model import TiedLogisticRegression, TiedRidge
 
 if TYPE_CHECKING:
-    from sktie.model_selection import TiedLogisticRegressionCV
+    from sktie.model_selection import TiedLogisticRegressionCV, TiedRidgeCV
     from sktie.neural_network import SharedConvClassifier, TiedMLPClassifier
     from sktie.priors import AutoencoderPrior, KMeansPrior
 
@@ -25,6 +25,7 @@ __all__ = [
     "TiedLogisticRegressionCV",
     "TiedMLPClassifier",
     "TiedRidge",
+    "TiedRidgeCV",
     "__version__",
     "tying_penalty",
 ]
@@ -36,6 +37,7 @@ _LATER = {
     "SharedConvClassifier": "sktie.neural_network",
     "TiedLogisticRegressionCV": "sktie.model_selection",
     "TiedMLPClassifier": "sktie.neural_network",
+    "TiedRidgeCV": "sktie.model_selection",
 }
 
 

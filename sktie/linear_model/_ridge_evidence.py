@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import minimize
 
+from sktie._typing import FloatArray
 from sktie.linear_model._evidence import AUTO
 from sktie.linear_model._path import NoMinimum
 from sktie.linear_model._ridge_path import RidgePath, RidgeStop, determined
@@ -38,7 +39,7 @@ def set_strengths(model: Any, path: RidgePath) -> None:
     """
     given = [getattr(model, name) for name in NAMES]
     wanted = [isinstance(value, str) and value == AUTO for value in given]
-    setting = [
+    setting: list[Any] = [
         None if auto else value for value, auto in zip(given, wanted, strict=True)
     ]
     if any(wanted):
@@ -160,9 +161,9 @@ class Evidence:
         for logs in product(*grids):
             self(self._with(logs))
         best = self._refined(self._best(list(self.values)))
-        for shared in self._ends(best):
+        for end in self._ends(best):
             # At an end of one dial the others are searched again.
-            best = self._best([best, self._refined(shared)])
+            best = self._best([best, self._refined(end)])
         return best
 
     def _unit(self) -> float:
@@ -179,21 +180,23 @@ class Evidence:
             for setting in settings
             if self(list(setting)) >= top - EQUAL * max(1.0, abs(top))
         ]
-        return list(max(equal, key=lambda s: (np.isinf(s).sum(), self(list(s)))))
+        return list(max(equal, key=lambda s: (sum(map(_at_end, s)), self(list(s)))))
 
     def _ends(self, best: list[Any]) -> list[list[Any]]:
-        """Return the setting with ties at infinity: each alone, and both."""
-        dials = [k for k in self._free if k != 1]
-        chosen = [dials, *([k] for k in dials)] if len(dials) > 1 else [dials]
-        return [
-            [np.inf if k in ends else value for k, value in enumerate(best)]
-            for ends in chosen
-            if ends
-        ]
+        """Return the setting with ties at an end of their dials, one or both."""
+        dials = [[*(0.0, np.inf)[k == 2 :], best[k]] for k in self._free if k != 1]
+        others = [k for k in self._free if k != 1]
+        found = []
+        for values in product(*dials):
+            setting = list(best)
+            for k, value in zip(others, values, strict=True):
+                setting[k] = value
+            found.append(setting)
+        return found[:-1]
 
     def _refined(self, start: list[Any]) -> list[Any]:
         """Search around a setting, in the logarithms of what is free and finite."""
-        free = [k for k in self._free if np.isfinite(start[k])]
+        free = [k for k in self._free if not _at_end(start[k])]
         self(start)
         if not free or not np.isfinite(self(start)):
             return start
@@ -204,7 +207,7 @@ class Evidence:
                 found[k] = float(np.exp(log))
             return found
 
-        centre = np.log([start[k] for k in free])
+        centre: FloatArray = np.log(np.array([start[k] for k in free]))
         found = minimize(
             lambda logs: -self(setting(logs)),
             centre,
@@ -222,6 +225,10 @@ class Evidence:
         for k in free:
             rounded[k] = float(f"{rounded[k]:.4g}")
         return rounded
+
+
+def _at_end(strength: Any) -> bool:
+    return not isinstance(strength, bool) and (strength == 0 or np.isinf(strength))
 
 
 def noise_variance(path: RidgePath, stop: RidgeStop) -> Any:

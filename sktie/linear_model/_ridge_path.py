@@ -41,6 +41,11 @@ class RidgeStop:
     problem: TiedSquares
     minimum: SquaresMinimum
 
+    @property
+    def progress(self) -> tuple[int, float, float]:
+        """Iterations, objective and relative gap, as callbacks are told."""
+        return 0, float(self.minimum.values.sum()), 0.0
+
 
 class RidgePath:
     """Fits of one model to the same rows, for any strengths of tie and decay.
@@ -75,7 +80,7 @@ class RidgePath:
     @property
     def n_numbers(self) -> int:
         """Numbers that the Hessians of all domains hold."""
-        return self.rows.design.n_domains * self.rows.design.n_coefs**2
+        return int(self.rows.design.n_domains * self.rows.design.n_coefs**2)
 
     def _check_room(self) -> None:
         if self.n_numbers > MOST_NUMBERS:
@@ -116,6 +121,15 @@ class RidgePath:
         """Return the fit at a setting; exact, without another look at the rows."""
         problem = self.problem(tie, alpha, tie_intercept)
         return RidgeStop(tie, alpha, problem, problem.solve())
+
+    def store(self, stop: RidgeStop) -> None:
+        """Set the fitted attributes of the model."""
+        self.model._store_stop(self, stop)
+
+    @staticmethod
+    def public(stop: RidgeStop, raw: FloatArray) -> FloatArray:
+        """Return raw predictions in the columns that users know: these."""
+        return raw
 
     def without_each_row(self, stop: RidgeStop) -> tuple[FloatArray, int]:
         r"""Return exact leave-one-out predictions, in the design's order.
