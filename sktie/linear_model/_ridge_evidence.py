@@ -139,7 +139,10 @@ class Evidence:
         stop = RidgeStop(setting[0], setting[1], problem, problem.solve())
         variance = noise_variance(path, stop)
         if not (variance > 0).all():
-            raise NoMinimum("the rows are fitted without error, or are too few")
+            raise NoMinimum(
+                "the rows are fitted without error, or too few for a variance "
+                f"(n_samples={path.rows.design.n_rows})"
+            )
         posterior = determined(problem.posterior())
         log_ratio = problem.log_det_of_prior(posterior) - posterior.log_det
         if problem.free_intercept:

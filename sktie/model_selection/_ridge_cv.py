@@ -236,6 +236,11 @@ class TiedRidgeCV(HoldingOut, TiedLinearRegressor):
         return Held(rows.y, weight, rows.domain), places
 
     def _scheme(self, path: Any) -> Any:
+        if isinstance(self.cv, str) and path.rows.design.n_rows < 2:
+            raise ValueError(
+                "X has n_samples=1, and cv='loo' leaves one out; expected at least "
+                "two rows. Add rows, or use TiedRidge."
+            )
         return FOLDS if self.cv is None else self.cv
 
     def _folds(self, n_folds: int, held: Held) -> list[tuple[IntArray, IntArray]]:
