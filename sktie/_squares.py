@@ -210,7 +210,7 @@ class TiedSquares:
     def solve(self) -> SquaresMinimum:
         """Return the minimum; of several the one of least norm."""
         lift = self._lift()
-        if not lift and self._apart:
+        if not lift and self.apart:
             return self._each_alone()
         coordinates = self.coordinates
         system = BlockArrow(*self.system(lift))
@@ -230,7 +230,7 @@ class TiedSquares:
         return self._minimum(theta)
 
     @property
-    def _apart(self) -> bool:
+    def apart(self) -> bool:
         """Whether nothing ties the members, to each other or to anything."""
         return not (self._strengths.any() or (self.shared_decay and self.decay.any()))
 

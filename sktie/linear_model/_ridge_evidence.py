@@ -156,9 +156,9 @@ class Evidence:
         if not self._free:
             self(self._fixed)
             return self._fixed
-        unit = self._unit()
+        unit, coarse = self._unit(), GRID[:: 1 + (len(self._free) > 2)]
         grids = [
-            [np.log(value * (1.0 if k == 2 else unit)) for value in GRID]
+            [np.log(value * (1.0 if k == 2 else unit)) for value in coarse]
             for k in self._free
         ]
         for logs in product(*grids):

@@ -84,6 +84,9 @@ class HoldingOut(BaseEstimator):
                 fit_callbacks(self, data.X, data.y, n_settings) as callback,
             ):
                 path = self._path(model, rows, crew)
+                if not path.is_tied:
+                    # All strengths are the same model.
+                    self.ties_ = self.ties_[-1:]
                 self._take(model)
                 scores = self._scored(path, data, callback)
                 self._conclude(scores)
@@ -247,7 +250,9 @@ class HoldingOut(BaseEstimator):
                 f"cv={self.cv!r} has no standard error; expected a mean over rows or "
                 "folds. Use scoring=None or 'accuracy', or cv=5."
             )
-        i, j = choose(self.scores_, self.standard_errors_, self.one_standard_error)
+        i, j = choose(
+            self.scores_, self.standard_errors_, self.one_standard_error, scores.slack
+        )
         decay, self.tie_ = self._setting((i, j))
         setattr(self, f"{self._decay_name}_", decay)
         self.best_score_ = float(self.scores_[i, j])

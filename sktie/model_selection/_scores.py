@@ -167,6 +167,9 @@ class GridScores(ABC):
         self._sums = np.zeros((n_domains, *shape))
         self._masses = np.zeros((n_domains, *shape))
 
+    #: Relative difference below which scores are equal.
+    slack = EQUAL
+
     @abstractmethod
     def _known(self, raw: FloatArray, y: Array) -> tuple[Any, Array]:
         """Return an estimator of known predictions, and the targets as they were."""
@@ -260,6 +263,9 @@ class TargetScores(GridScores):
         As above.
     """
 
+    # Exact fits: only rounding makes equal scores differ.
+    slack = 1e-12
+
     def __init__(
         self, scoring: Any, flat: bool, shape: tuple[int, int], n_domains: int
     ) -> None:
@@ -273,7 +279,10 @@ class TargetScores(GridScores):
 
 
 def choose(
-    means: FloatArray, errors: FloatArray, one_standard_error: bool
+    means: FloatArray,
+    errors: FloatArray,
+    one_standard_error: bool,
+    slack: float = EQUAL,
 ) -> tuple[int, int]:
     """Return the place of the best score: of equal ones the last tie, the first C.
 
@@ -283,9 +292,11 @@ def choose(
         Scores and their standard errors; ties ascend.
     one_standard_error : bool
         Whether a stronger tie within one standard error of the best is preferred.
+    slack : float, default=EQUAL
+        Relative difference below which scores are equal.
     """
     best = means.max()
-    equal = means >= best - EQUAL * abs(best)
+    equal = means >= best - slack * abs(best)
     tie = int(np.flatnonzero(equal.any(axis=0))[-1])
     C = int(np.flatnonzero(equal[:, tie])[0])
     if one_standard_error:
