@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from sktie._features import FeatureTie
 from sktie._tie import tying_penalty
-from sktie.linear_model import TiedLogisticRegression
+from sktie.linear_model import TiedLogisticRegression, TiedRidge
 
 if TYPE_CHECKING:
-    from sktie.model_selection import TiedLogisticRegressionCV
+    from sktie.model_selection import TiedLogisticRegressionCV, TiedRidgeCV
     from sktie.neural_network import SharedConvClassifier, TiedMLPClassifier
     from sktie.priors import AutoencoderPrior, KMeansPrior
 
@@ -26,6 +26,8 @@ __all__ = [
     "TiedLogisticRegression",
     "TiedLogisticRegressionCV",
     "TiedMLPClassifier",
+    "TiedRidge",
+    "TiedRidgeCV",
     "__version__",
     "tying_penalty",
 ]
@@ -37,6 +39,7 @@ _LATER = {
     "SharedConvClassifier": "sktie.neural_network",
     "TiedLogisticRegressionCV": "sktie.model_selection",
     "TiedMLPClassifier": "sktie.neural_network",
+    "TiedRidgeCV": "sktie.model_selection",
 }
 
 

@@ -30,6 +30,8 @@ LANE_ENTRIES = 1 << 18
 PIECE_WORK = 1 << 22
 #: Rows below which a piece costs more to add up than to work out.
 PIECE_ROWS = 128
+#: Rows of a block for each coefficient, where it is for a Gram matrix.
+GRAM_ROWS = 16
 #: Rows that a sample keeps of each cell, if it has them.
 FEW_ROWS = 20
 
@@ -160,6 +162,20 @@ class Design:
         self._domain_blocks[n_outputs] = pieces
         return pieces
 
+    @cached_property
+    def tall_blocks(self) -> list[tuple[int, list[Block]]]:
+        """Blocks for Gram matrices: `domain_blocks` of many rows for a coefficient.
+
+        What is done once for a block, in matrices of coefficients, costs little then.
+        """
+        least = GRAM_ROWS * self.n_coefs
+        return [
+            (domain, _blocks(domain, blocks[0].start, blocks[-1].stop, step))
+            for domain, blocks in self.domain_blocks(1)
+            if blocks
+            for step in [max(least, blocks[0].stop - blocks[0].start)]
+        ]
+
     def blocks_of(self, domain: int, numbers: int) -> list[Block]:
         """Return blocks of one domain's rows, for so many more numbers a row."""
         width = self.dtype.itemsize * (self.n_coefs + numbers)
@@ -195,6 +211,17 @@ class Design:
         view.indptr = indptr - a
         view.indices, view.data = self.X.indices[a:b], self.X.data[a:b]
         return view
+
+    def features(self, block: Block) -> FloatArray:
+        """Return the dense (n, n_features) features of a block: a view if possible."""
+        rows = self.rows(block)
+        if self.is_sparse:
+            rows = rows.toarray()
+        if self.skip is None:
+            return np.asarray(rows)
+        if self.skip == self.n_features:
+            return np.asarray(rows[:, :-1])
+        return np.delete(rows, self.skip, axis=1)
 
     def dense_rows(self, block: Block) -> FloatArray:
         """Return dense (n, n_coefs) rows of a block, read-only: features, then ones.

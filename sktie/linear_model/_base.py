@@ -168,17 +168,24 @@ class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
         decayed = np.isfinite(getattr(self, "C_", np.inf))
         return float(np.max(tie) if decayed else np.min(tie))
 
-    def _strengths(self, n_features: int, tie: Any) -> FloatArray:
-        """Return the strength of each coefficient's tie, the intercept's last."""
+    def _strengths(
+        self, n_features: int, tie: Any, tie_intercept: Any = None
+    ) -> FloatArray:
+        """Return the strength of each coefficient's tie, the intercept's last.
+
+        None for the intercept is what the parameter says.
+        """
+        if tie_intercept is None:
+            tie_intercept = self.tie_intercept
         if not self._has_tie:
             return np.zeros(n_features + bool(self.fit_intercept))
         strengths = np.full(n_features + bool(self.fit_intercept), np.max(tie))
         if np.ndim(tie):
             shares = self._shares
             strengths[:n_features] = tie if shares is None else shares.strengths(tie)
-        own = not isinstance(self.tie_intercept, (bool, np.bool_))
-        if self.fit_intercept and (own or not self.tie_intercept):
-            strengths[-1] = float(self.tie_intercept)
+        own = not isinstance(tie_intercept, (bool, np.bool_))
+        if self.fit_intercept and (own or not tie_intercept):
+            strengths[-1] = float(tie_intercept)
         return strengths
 
     def _decays(self, n_features: int, C: float) -> FloatArray:
@@ -295,29 +302,40 @@ class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
 
     def _store(self, problem: TiedProblem, result: SolverResult) -> None:
         """Set the fitted attributes."""
-        coordinates, dtype = problem.coordinates, problem.design.dtype
+        coordinates = problem.coordinates
 
         def expand(outputs: FloatArray) -> FloatArray:
             return self._widen(problem.loss.expand(outputs))
 
         hub, deviations = coordinates.split(result.theta)
-        members = expand(coordinates.members(hub, deviations)).astype(dtype)
+        self._store_members(
+            expand(coordinates.members(hub, deviations)).astype(problem.design.dtype),
+            expand(hub),
+            np.broadcast_to(coordinates.tie.strength, coordinates.shape[2:]),
+        )
+        self.tie_gap_ = self._gap(expand(coordinates.scale * deviations))
+        self.objective_ = result.value
+        self.n_iter_ = result.n_iter
+
+    def _store_members(
+        self, members: FloatArray, hub: FloatArray, strength: FloatArray
+    ) -> None:
+        """Set the fitted coefficients: those of all members, and of their hub.
+
+        The strengths are of what is stored of them, an intercept last.
+        """
         centre = members[0]
-        strength = np.broadcast_to(coordinates.tie.strength, coordinates.shape[2:])
         n_stored = len(centre) * len(strength)
         if hasattr(self, "domains_"):
-            centre = expand(hub).astype(dtype)
+            centre = hub.astype(members.dtype)
             slopes, offsets = self._public(members)
             shared = np.isinf(strength)
             n_own = len(strength) - int(shared.sum())
             n_stored += (len(members) - 1) * len(centre) * n_own
-            p = problem.design.n_features
+            p = len(strength) - bool(self.fit_intercept)
             self._domain_coef = None if shared[:p].all() else slopes
             self._domain_intercept = None if shared[p:].all() else offsets
         self.coef_, self.intercept_ = self._public(centre)
-        self.tie_gap_ = self._gap(expand(coordinates.scale * deviations))
-        self.objective_ = result.value
-        self.n_iter_ = result.n_iter
         self.n_stored_parameters_ = int(n_stored)
 
     def _gap(self, deviations: FloatArray) -> float:

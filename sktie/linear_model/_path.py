@@ -38,6 +38,11 @@ class Stop:
     result: SolverResult
     members: FloatArray
 
+    @property
+    def progress(self) -> tuple[int, float, float]:
+        """Iterations, objective and relative gap, as callbacks are told."""
+        return self.result.n_iter, self.result.value, self.result.gap
+
 
 class NoMinimum(ValueError):
     """A setting at which there is nothing to find; says why."""
@@ -133,6 +138,15 @@ class Path:
         members = problem.members(result.theta)
         self._last = members
         return Stop(tie, C, problem, result, members)
+
+    def store(self, stop: Stop) -> None:
+        """Set the fitted attributes of the model."""
+        self.model._store(stop.problem, stop.result)
+
+    @staticmethod
+    def public(stop: Stop, raw: FloatArray) -> FloatArray:
+        """Return raw predictions in the columns that users know."""
+        return np.asarray(stop.problem.loss.expand(raw.T).T)
 
     def _found(self, result: SolverResult) -> bool:
         return result.status.success or result.gap <= self.tol
