@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from abc import abstractmethod
 from typing import Any, ClassVar
 
 import numpy as np
@@ -119,10 +120,10 @@ class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
             return None
         domains = getattr(self, "domains_", None)
         if domains is None:
-            members = self._join(self.coef_, self.intercept_)[np.newaxis]
+            members = self._joined(self.coef_, self.intercept_)[np.newaxis]
         else:
-            members = self._join(self.domain_coef_, self.domain_intercept_)
-        return self.classes_, domains, members
+            members = self._joined(self.domain_coef_, self.domain_intercept_)
+        return getattr(self, "classes_", None), domains, members
 
     def _dial(self, tie: float) -> str:
         return f"tie={tie} with tie_intercept={self.tie_intercept}"
@@ -155,7 +156,8 @@ class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
             return origin
         classes, domains, members = previous
         now = getattr(self, "domains_", None)
-        same = np.array_equal(classes, self.classes_)
+        known: Any = getattr(self, "classes_", None)
+        same = np.array_equal(classes, known)
         if domains is None or now is None:
             same &= domains is now
         else:
@@ -182,20 +184,23 @@ class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
             return
         found = f"{type(self).__name__} stopped after {result.n_iter} iterations: "
         if result.status is Status.UNBOUNDED:
-            found += (
-                "the classes are separable and nothing holds the coefficients back, so "
-                "that no minimum exists; those returned predict the training rows to "
-                f"rounding. Use a finite C (now C={self.C_})."
-            )
+            found += self._unbounded()
         else:
             found += (
                 f"the relative gap to the minimum is about {result.gap:.1e}, above "
                 f"tol={self.tol}. Increase max_iter (now {self.max_iter}), scale the "
                 "features (StandardScaler), or choose another solver."
             )
-            if np.isinf(self.C_):
-                found += " Without decay (C=inf) a minimum need not exist: try C=1e4."
+            found += self._undecayed()
         warnings.warn(found, ConvergenceWarning, stacklevel=3 + WRAPPER_FRAMES)
+
+    @abstractmethod
+    def _unbounded(self) -> str:
+        """Return why there is no minimum, and what to do about it."""
+
+    @abstractmethod
+    def _undecayed(self) -> str:
+        """Return what a missing decay may have to do with a fit that has not ended."""
 
     def _store(self, problem: TiedProblem, result: SolverResult) -> None:
         """Set the fitted attributes."""
@@ -208,14 +213,14 @@ class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
         n_stored = len(centre) * len(strength)
         if hasattr(self, "domains_"):
             centre = expand(hub).astype(dtype)
-            slopes, offsets = self._cut(members)
+            slopes, offsets = self._public(members)
             shared = np.isinf(strength)
             n_own = len(strength) - int(shared.sum())
             n_stored += (len(members) - 1) * len(centre) * n_own
             p = slopes.shape[-1]
             self._domain_coef = None if shared[:p].all() else slopes
             self._domain_intercept = None if shared[p:].all() else offsets
-        self.coef_, self.intercept_ = self._cut(centre)
+        self.coef_, self.intercept_ = self._public(centre)
         self.tie_gap_ = self._gap(expand(coordinates.scale * deviations))
         self.objective_ = result.value
         self.n_iter_ = result.n_iter
@@ -234,6 +239,14 @@ class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
         if not self.fit_intercept:
             return rows, np.zeros(rows.shape[:-1], dtype=rows.dtype)
         return rows[..., :-1].copy(), rows[..., -1].copy()
+
+    @abstractmethod
+    def _public(self, rows: FloatArray) -> tuple[FloatArray, Any]:
+        """Return slopes and intercepts in the shapes of the public attributes."""
+
+    @abstractmethod
+    def _joined(self, coef: FloatArray, intercept: Any) -> FloatArray:
+        """Return rows of coefficients, (..., n_outputs, n_coefs), of public ones."""
 
     @property
     def domain_coef_(self) -> FloatArray:
@@ -261,10 +274,10 @@ class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
             X, accept_sparse="csr", dtype=[np.float64, np.float32], estimator=self
         )
         check_domain_use(self, domains)
-        members = self._join(self.coef_, self.intercept_)[np.newaxis]
+        members = self._joined(self.coef_, self.intercept_)[np.newaxis]
         bounds, order = np.array([0, X.shape[0]]), None
         if domains is not None:
-            own = self._join(self.domain_coef_, self.domain_intercept_)
+            own = self._joined(self.domain_coef_, self.domain_intercept_)
             members = np.concatenate([own, members])
             order, bounds = group_rows(domain_index(self, domains), len(members))
         design = Design(

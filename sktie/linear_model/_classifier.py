@@ -29,6 +29,24 @@ class TiedLinearClassifier(ClassifierMixin, TiedLinearModel):
         tags.input_tags.sparse = takes_sparse(self.pair)
         return tags
 
+    def _unbounded(self) -> str:
+        return (
+            "the classes are separable and nothing holds the coefficients back, so "
+            "that no minimum exists; those returned predict the training rows to "
+            f"rounding. Use a finite C (now C={self.C_})."
+        )
+
+    def _undecayed(self) -> str:
+        if not np.isinf(self.C_):
+            return ""
+        return " Without decay (C=inf) a minimum need not exist: try C=1e4."
+
+    def _public(self, rows: FloatArray) -> tuple[FloatArray, Any]:
+        return self._cut(rows)
+
+    def _joined(self, coef: FloatArray, intercept: Any) -> FloatArray:
+        return self._join(coef, intercept)
+
     def decision_function(self, X: Any, *, sample_domain: Any = None) -> FloatArray:
         """Return the log-odds of the second class, or centred scores of all.
 

@@ -55,13 +55,96 @@ def resolve_anchor(
             sample.X, sample.y_index, n_classes, sample_weight=sample.weight
         )
         return *_from_arrays(anchor, n_features, n_classes), prior
+    source, names = _last_step(pair)
+    found = _from_classifier(source, names, n_features, feature_names, classes)
+    return *found, None
+
+
+def resolve_regressor(
+    pair: Any, n_features: int, n_outputs: int, feature_names: Array | None
+) -> tuple[FloatArray, FloatArray]:
+    """Return the coefficients and intercepts that a regressor is to be tied to.
+
+    Parameters
+    ----------
+    pair : fitted linear regressor, or (coef, intercept)
+        As the user gave it.
+    n_features, n_outputs : int
+        Numbers of features and of targets of the new model.
+    feature_names : array of shape (n_features,) or None
+        Names of its features.
+
+    Returns
+    -------
+    coef, intercept : ndarrays of shape (n_outputs, n_features) and (n_outputs,)
+        The anchor.
+    """
+    if isinstance(pair, tuple):
+        coef, intercept = _numbers(pair, "regressor")
+    elif isinstance(pair, (bool, type)):
+        raise ValueError(
+            f"The 'pair' parameter is {pair!r}; expected None, a column of X, "
+            "FrozenEstimator(fitted_regressor), or (coef, intercept). Name the column "
+            "of the domains, or leave pair out."
+        )
+    else:
+        source, names = _last_step(pair)
+        coef, intercept = _parameters_of(source, names, feature_names)
+    _check_finite(coef, intercept, n_features, "regressor")
+    if len(coef) != n_outputs or intercept.shape not in ((1,), (n_outputs,)):
+        raise ValueError(
+            f"pair has coefficients of shape {coef.shape} and intercepts of shape "
+            f"{intercept.shape}; expected {n_outputs} of each, one for each target in "
+            "y. Fit both on the same targets."
+        )
+    return coef, np.broadcast_to(intercept, (n_outputs,))
+
+
+def _last_step(pair: Any) -> tuple[Any, Array | None]:
+    """Return the model that ``pair`` holds, and the names of a pipeline's features."""
     source = pair.estimator if isinstance(pair, FrozenEstimator) else pair
     names = None
     while isinstance(source, Pipeline):
         names = _names_into_last_step(source)
         source = source[-1]
-    found = _from_classifier(source, names, n_features, feature_names, classes)
-    return *found, None
+    return source, names
+
+
+def _parameters_of(
+    source: Any, names: Array | None, feature_names: Array | None
+) -> tuple[FloatArray, FloatArray]:
+    """Return the parameters of a fitted linear regressor, features in our order."""
+    kind = type(source).__name__
+    lacking = [a for a in ("coef_", "intercept_") if not hasattr(source, a)]
+    if lacking or hasattr(source, "classes_"):
+        what = f"no {', '.join(lacking)}" if lacking else "classes_"
+        raise ValueError(
+            f"pair={kind}() has {what}: it is no fitted linear regressor. Fit it "
+            "first. If it was fitted, clone() (which GridSearchCV, cross_val_score and "
+            "Pipeline call) has stripped it: pass FrozenEstimator(fitted_"
+            f"{kind.lower()}) from sklearn.frozen."
+        )
+    coef, intercept = _dense_parameters(source)
+    return _by_names(coef, source, names, feature_names), intercept
+
+
+def _dense_parameters(source: Any) -> tuple[FloatArray, FloatArray]:
+    coef = source.coef_.toarray() if sp.issparse(source.coef_) else source.coef_
+    coef = np.atleast_2d(np.asarray(coef, dtype=np.float64))
+    return coef, np.asarray(source.intercept_, dtype=np.float64).ravel()
+
+
+def _by_names(
+    coef: FloatArray, source: Any, names: Array | None, feature_names: Array | None
+) -> FloatArray:
+    """Return columns in the order of our features, where both know names."""
+    if names is None:
+        names = getattr(
+            source, "coef_feature_names_", getattr(source, "feature_names_in_", None)
+        )
+    if names is None or feature_names is None:
+        return coef
+    return _by_name(coef, list(names), list(feature_names))
 
 
 def _names_into_last_step(pipeline: Pipeline) -> Array | None:
@@ -75,10 +158,18 @@ def _names_into_last_step(pipeline: Pipeline) -> Array | None:
 def _from_arrays(
     pair: tuple[Any, ...], n_features: int, n_classes: int
 ) -> tuple[FloatArray, FloatArray]:
+    coef, intercept = _numbers(pair, "classifier")
+    _check_arrays(coef, intercept, n_features, n_classes)
+    intercept = np.broadcast_to(intercept, (coef.shape[0],))
+    return one_scale(coef, intercept, n_classes)
+
+
+def _numbers(pair: tuple[Any, ...], kind: str) -> tuple[FloatArray, FloatArray]:
+    """Return the arrays of a pair of arrays; ``kind`` is what they are of."""
     if len(pair) != 2:
         raise ValueError(
             f"pair is a tuple of {len(pair)} items; expected (coef, intercept), with "
-            "coef as in coef_ and intercept as in intercept_ of a fitted classifier."
+            f"coef as in coef_ and intercept as in intercept_ of a fitted {kind}."
         )
     try:
         coef: FloatArray = np.atleast_2d(np.asarray(pair[0], dtype=np.float64))
@@ -88,30 +179,13 @@ def _from_arrays(
             f"pair=({type(pair[0]).__name__}, {type(pair[1]).__name__}) does not hold "
             "numbers; expected arrays (coef, intercept)."
         ) from None
-    _check_arrays(coef, intercept, n_features, n_classes)
-    intercept = np.broadcast_to(intercept, (coef.shape[0],))
-    return one_scale(coef, intercept, n_classes)
+    return coef, intercept
 
 
 def _check_arrays(
     coef: FloatArray, intercept: FloatArray, n_features: int, n_classes: int
 ) -> None:
-    if not (np.isfinite(coef).all() and np.isfinite(intercept).all()):
-        raise ValueError(
-            "pair holds NaN or infinite numbers; expected the finite coefficients "
-            "and intercepts of a fitted classifier."
-        )
-    if coef.ndim > 2 or intercept.ndim > 1:
-        raise ValueError(
-            f"pair has coefficients of shape {coef.shape} and intercepts of shape "
-            f"{intercept.shape}; expected (rows, features) and (rows,), as coef_ and "
-            "intercept_ of a fitted classifier."
-        )
-    if coef.shape[1] != n_features:
-        raise ValueError(
-            f"pair has coefficients for {coef.shape[1]} features, but X has "
-            f"{n_features}. Fit both on the same features."
-        )
+    _check_finite(coef, intercept, n_features, "classifier")
     rows = (1, 2) if n_classes == 2 else (n_classes,)
     if coef.shape[0] not in rows:
         wanted = "1 or 2 rows" if n_classes == 2 else f"{n_classes} rows"
@@ -123,6 +197,27 @@ def _check_arrays(
         raise ValueError(
             f"pair has intercepts of shape {intercept.shape}; expected "
             f"({coef.shape[0]},), one for each row of the coefficients."
+        )
+
+
+def _check_finite(
+    coef: FloatArray, intercept: FloatArray, n_features: int, kind: str
+) -> None:
+    if not (np.isfinite(coef).all() and np.isfinite(intercept).all()):
+        raise ValueError(
+            "pair holds NaN or infinite numbers; expected the finite coefficients "
+            f"and intercepts of a fitted {kind}."
+        )
+    if coef.ndim > 2 or intercept.ndim > 1:
+        raise ValueError(
+            f"pair has coefficients of shape {coef.shape} and intercepts of shape "
+            f"{intercept.shape}; expected (rows, features) and (rows,), as coef_ and "
+            f"intercept_ of a fitted {kind}."
+        )
+    if coef.shape[1] != n_features:
+        raise ValueError(
+            f"pair has coefficients for {coef.shape[1]} features, but X has "
+            f"{n_features}. Fit both on the same features."
         )
 
 
@@ -162,16 +257,9 @@ def _from_classifier(
             UserWarning,
             stacklevel=7 + WRAPPER_FRAMES,
         )
-    coef = source.coef_.toarray() if sp.issparse(source.coef_) else source.coef_
-    coef = np.atleast_2d(np.asarray(coef, dtype=np.float64))
-    intercept: FloatArray = np.asarray(source.intercept_, dtype=np.float64).ravel()
+    coef, intercept = _dense_parameters(source)
     coef, intercept = _by_class(coef, intercept, np.asarray(source.classes_), classes)
-    if names is None:
-        names = getattr(
-            source, "coef_feature_names_", getattr(source, "feature_names_in_", None)
-        )
-    if names is not None and feature_names is not None:
-        coef = _by_name(coef, list(names), list(feature_names))
+    coef = _by_names(coef, source, names, feature_names)
     return _from_arrays((coef, intercept), n_features, len(classes))
 
 

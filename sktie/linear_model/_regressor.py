@@ -1,0 +1,226 @@
+"""What all tied linear regressors read and predict, and how."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import RegressorMixin
+from sklearn.metrics import r2_score
+from sklearn.utils import check_X_y
+from sklearn.utils.validation import check_is_fitted
+
+from sktie._design import Design, group_rows
+from sktie._domains import Domains, domain_index, encode_domains
+from sktie._labels import check_weight
+from sktie._tie import Tie, ToFixed, ToMean
+from sktie._typing import FloatArray, IntArray
+from sktie.linear_model._base import TiedLinearModel
+from sktie.linear_model._pair import resolve_regressor
+
+#: What an earlier fit may have set and this one need not.
+STALE = (
+    "domains_",
+    "_domain_coef",
+    "_domain_intercept",
+    "log_evidence_",
+    "_curvature",
+)
+
+
+@dataclass(frozen=True)
+class RegressionRows:
+    """Training rows, in the design's order.
+
+    Attributes
+    ----------
+    y : ndarray of shape (n_rows, n_outputs)
+        Targets, as floats.
+    weight : ndarray of shape (n_rows,) or None
+        Sample weights.
+    design : Design
+        The rows of X.
+    """
+
+    y: FloatArray
+    weight: FloatArray | None
+    design: Design
+
+    @property
+    def domain(self) -> IntArray:
+        """Number of each row's domain."""
+        bounds = self.design.bounds
+        return np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))
+
+
+class TiedLinearRegressor(RegressorMixin, TiedLinearModel):
+    """Base of the linear regressors: targets from ``x'w_t + b_t``.
+
+    A regressor says which targets it takes (`_check_target`), what a raw prediction
+    means (`_inverse_link`), and which model of scikit-learn a domain's alone is
+    (`_plain`).
+    """
+
+    #: Whether y may have several columns.
+    _multi_output: ClassVar[bool] = False
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.target_tags.multi_output = self._multi_output
+        return tags
+
+    @abstractmethod
+    def _check_target(self, y: FloatArray, weight: FloatArray | None) -> None:
+        """Check the targets, (n_rows, n_outputs), of rows with these weights."""
+
+    @abstractmethod
+    def _inverse_link(self, raw: FloatArray) -> FloatArray:
+        """Return what raw predictions predict."""
+
+    @abstractmethod
+    def _plain(self) -> Any:
+        """Return an unfitted regressor of scikit-learn, of the same objective."""
+
+    def _read(
+        self, X: Any, y: Any, sample_weight: Any, sample_domain: Any
+    ) -> RegressionRows:
+        """Validate the training rows, and bring those of each domain together."""
+        X, skip, domains = self._columns(X, sample_domain, reset=True)
+        X, y = check_X_y(
+            X,
+            y,
+            accept_sparse="csr",
+            dtype=[np.float64, np.float32],
+            multi_output=self._multi_output,
+            y_numeric=True,
+            estimator=self,
+        )
+        weight = check_weight(sample_weight, X)
+        self._flat_target = y.ndim == 1
+        y = np.asarray(y.reshape(len(y), -1), dtype=X.dtype)
+        self._check_target(y, weight)
+        bounds, order = np.array([0, X.shape[0]]), None
+        for name in STALE:
+            self.__dict__.pop(name, None)
+        if domains is not None:
+            self.domains_ = domains.labels
+            _check_masses(domains, weight)
+            order, bounds = group_rows(domains.index, len(self.domains_))
+        if order is not None:
+            y = y[order]
+            weight = None if weight is None else weight[order]
+        design = Design(
+            X, bounds, order=order, skip=skip, fit_intercept=self.fit_intercept
+        )
+        return RegressionRows(y, weight, design)
+
+    def _tie(self, rows: RegressionRows) -> Tie:
+        """Return the tie that ``pair`` asks for, of strength 1."""
+        n_features, n_outputs = rows.design.n_features, rows.y.shape[1]
+        strengths = self._strengths(n_features, 1.0)
+        if hasattr(self, "domains_"):
+            return Tie(ToMean(), strengths)
+        if self.pair is None:
+            return Tie(ToFixed(np.zeros((n_outputs, rows.design.n_coefs))), strengths)
+        names = getattr(self, "coef_feature_names_", None)
+        anchor = resolve_regressor(self.pair, n_features, n_outputs, names)
+        return Tie(ToFixed(self._join(*anchor)), strengths)
+
+    def _public(self, rows: FloatArray) -> tuple[FloatArray, Any]:
+        if self._flat_target:
+            rows = rows[..., 0, :]
+        slopes, intercepts = self._cut(rows)
+        return slopes, intercepts[()]
+
+    def _joined(self, coef: FloatArray, intercept: Any) -> FloatArray:
+        rows = self._join(coef, np.asarray(intercept))
+        return rows[..., np.newaxis, :] if self._flat_target else rows
+
+    def predict(self, X: Any, *, sample_domain: Any = None) -> FloatArray:
+        """Return the expected target of each row.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows to predict, with the columns of `fit`.
+        sample_domain : array-like of shape (n_samples,), default=None
+            Domain of each row, for a model fitted with ``sample_domain``.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_targets)
+            Predictions, in the shape of the y of `fit`.
+        """
+        found = self._inverse_link(self._raw(X, sample_domain))
+        return found[:, 0] if self._flat_target else found
+
+    def score(
+        self, X: Any, y: Any, sample_weight: Any = None, *, sample_domain: Any = None
+    ) -> float:
+        """Return the coefficient of determination R^2 on the given rows.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows to predict, with the columns of `fit`.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            True targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
+        sample_domain : array-like of shape (n_samples,), default=None
+            Domain of each row, for a model fitted with ``sample_domain``.
+
+        Returns
+        -------
+        float
+            At most 1; 0 for the mean of y. The mean over the targets.
+        """
+        predicted = self.predict(X, sample_domain=sample_domain)
+        return float(r2_score(y, predicted, sample_weight=sample_weight))
+
+    def domain_estimator(self, label: Any) -> Any:
+        """Return a plain regressor for one domain.
+
+        Parameters
+        ----------
+        label : str or int
+            A label in ``domains_``; with ``handle_unknown="shared"``, any.
+
+        Returns
+        -------
+        estimator
+            A fitted regressor of scikit-learn with the coefficients of the domain, for
+            rows without the domain column.
+        """
+        check_is_fitted(self)
+        if not hasattr(self, "domains_"):
+            raise ValueError(
+                f"domain_estimator({label!r}): the model was fitted without domains. "
+                "Use the fitted model itself."
+            )
+        index = domain_index(self, encode_domains([label], "label", 1))[0]
+        coef, intercept = self.coef_, self.intercept_
+        if index < len(self.domains_):
+            coef, intercept = self.domain_coef_[index], self.domain_intercept_[index]
+        estimator = self._plain()
+        estimator.coef_, estimator.intercept_ = coef.copy(), intercept.copy()
+        estimator.n_features_in_ = self.coef_.shape[-1]
+        if hasattr(self, "coef_feature_names_"):
+            estimator.feature_names_in_ = self.coef_feature_names_
+        return estimator
+
+
+def _check_masses(domains: Domains, weight: FloatArray | None) -> None:
+    """Check that every domain weighs something."""
+    if weight is None:
+        return
+    mass = np.bincount(domains.index, weights=weight, minlength=len(domains.labels))
+    empty = domains.labels[mass == 0].tolist()
+    if empty:
+        raise ValueError(
+            f"The domains {empty} have weight zero; expected some row of positive "
+            "weight in every domain. Drop the rows of these domains."
+        )
