@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from sktie._tie import tying_penalty
-from sktie.linear_model import TiedLogisticRegression
+from sktie.linear_model import TiedLogisticRegression, TiedPair
 
 if TYPE_CHECKING:
     from sktie.model_selection import TiedLogisticRegressionCV
@@ -24,6 +24,7 @@ __all__ = [
     "TiedLogisticRegression",
     "TiedLogisticRegressionCV",
     "TiedMLPClassifier",
+    "TiedPair",
     "__version__",
     "tying_penalty",
 ]

@@ -1,5 +1,6 @@
 """Linear models whose coefficients are tied or shared."""
 
 from sktie.linear_model._logistic import TiedLogisticRegression
+from sktie.linear_model._tied_pair import TiedPair
 
-__all__ = ["TiedLogisticRegression"]
+__all__ = ["TiedLogisticRegression", "TiedPair"]
