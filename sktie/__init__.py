@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from sktie._tie import tying_penalty
-from sktie.linear_model import TiedLogisticRegression, TiedPair
+from sktie.linear_model import TiedLogisticRegression, TiedPair, TiedRidge
 
 if TYPE_CHECKING:
     from sktie.model_selection import TiedLogisticRegressionCV
@@ -25,6 +25,7 @@ __all__ = [
     "TiedLogisticRegressionCV",
     "TiedMLPClassifier",
     "TiedPair",
+    "TiedRidge",
     "__version__",
     "tying_penalty",
 ]

@@ -183,6 +183,17 @@ class Design:
         view.indices, view.data = self.X.indices[a:b], self.X.data[a:b]
         return view
 
+    def features(self, block: Block) -> FloatArray:
+        """Return the dense (n, n_features) features of a block: a view if possible."""
+        rows = self.rows(block)
+        if self.is_sparse:
+            rows = rows.toarray()
+        if self.skip is None:
+            return np.asarray(rows)
+        if self.skip == self.n_features:
+            return np.asarray(rows[:, :-1])
+        return np.delete(rows, self.skip, axis=1)
+
     def dense_rows(self, block: Block) -> FloatArray:
         """Return dense (n, n_coefs) rows of a block, read-only: features, then ones.
 

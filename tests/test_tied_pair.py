@@ -482,7 +482,7 @@ ERRORS = {
         r"l1_ratio=0.5\) is not supported; expected a squared decay",
     ),
     "bounds": ({"b": Ridge(positive=True)}, r"b=Ridge\(positive=True\) is not"),
-    "many decays": ({"b": Ridge(alpha=[1.0, 2.0])}, r"alpha=\[1.0, 2.0\]\) is not sup"),
+    "many decays": ({"b": Ridge(alpha=np.ones(2))}, r"alpha=array.*is not supported"),
     "negative C": ({"a": LogisticRegression(C=-1.0)}, r"'C' parameter of LogisticReg"),
     "one intercept": (
         {"b": Ridge(fit_intercept=False)},

@@ -90,14 +90,21 @@ class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
         """Whether there is anything to be tied to."""
         return self.pair is not None or hasattr(self, "domains_")
 
-    def _strengths(self, n_features: int, tie: float) -> FloatArray:
-        """Return the strength of each coefficient's tie, the intercept's last."""
+    def _strengths(
+        self, n_features: int, tie: float, tie_intercept: Any = None
+    ) -> FloatArray:
+        """Return the strength of each coefficient's tie, the intercept's last.
+
+        None for the intercept is what the parameter says.
+        """
+        if tie_intercept is None:
+            tie_intercept = self.tie_intercept
         if not self._has_tie:
             return np.zeros(n_features + bool(self.fit_intercept))
         strengths = np.full(n_features + bool(self.fit_intercept), float(tie))
-        own = not isinstance(self.tie_intercept, (bool, np.bool_))
-        if self.fit_intercept and (own or not self.tie_intercept):
-            strengths[-1] = float(self.tie_intercept)
+        own = not isinstance(tie_intercept, (bool, np.bool_))
+        if self.fit_intercept and (own or not tie_intercept):
+            strengths[-1] = float(tie_intercept)
         return strengths
 
     def _decays(self, n_features: int, C: float) -> FloatArray:
@@ -205,14 +212,25 @@ class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
     def _store(self, problem: TiedProblem, result: SolverResult) -> None:
         """Set the fitted attributes."""
         coordinates, expand = problem.coordinates, problem.loss.expand
-        dtype = problem.design.dtype
         hub, deviations = coordinates.split(result.theta)
-        members = expand(coordinates.members(hub, deviations)).astype(dtype)
+        self._store_members(
+            expand(coordinates.members(hub, deviations)).astype(problem.design.dtype),
+            expand(hub),
+            coordinates.tie.strength,
+        )
+        self.tie_gap_ = self._gap(expand(coordinates.scale * deviations))
+        self.objective_ = result.value
+        self.n_iter_ = result.n_iter
+
+    def _store_members(
+        self, members: FloatArray, hub: FloatArray, strength: FloatArray
+    ) -> None:
+        """Set the fitted coefficients: those of all members, and of their hub."""
         centre = members[0]
-        strength = np.broadcast_to(coordinates.tie.strength, members.shape[2:])
+        strength = np.broadcast_to(strength, members.shape[2:])
         n_stored = len(centre) * len(strength)
         if hasattr(self, "domains_"):
-            centre = expand(hub).astype(dtype)
+            centre = hub.astype(members.dtype)
             slopes, offsets = self._public(members)
             shared = np.isinf(strength)
             n_own = len(strength) - int(shared.sum())
@@ -221,9 +239,6 @@ class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
             self._domain_coef = None if shared[:p].all() else slopes
             self._domain_intercept = None if shared[p:].all() else offsets
         self.coef_, self.intercept_ = self._public(centre)
-        self.tie_gap_ = self._gap(expand(coordinates.scale * deviations))
-        self.objective_ = result.value
-        self.n_iter_ = result.n_iter
         self.n_stored_parameters_ = int(n_stored)
 
     def _gap(self, deviations: FloatArray) -> float:

@@ -1,0 +1,286 @@
+"""Ridge regression tied to another model, or across domains."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.linear_model import Ridge
+
+from sktie._compat import (
+    HasMethods,
+    Interval,
+    StrOptions,
+    fit_callbacks,
+    with_callbacks,
+)
+from sktie._parallel import workers
+from sktie._typing import FloatArray
+from sktie._validation import check_parameters, unchanged_on_error
+from sktie.linear_model._evidence import AUTO
+from sktie.linear_model._regressor import TiedLinearRegressor
+from sktie.linear_model._ridge_evidence import noise_variance, set_strengths
+from sktie.linear_model._ridge_path import RidgePath, RidgeStop
+
+#: Appended to scikit-learn's message for a parameter out of range.
+REMEDIES = {
+    "tie": "Use tie=0 for separate models, tie=np.inf for one shared model, "
+    "anything between for tied ones, and tie='auto' to have it chosen.",
+    "alpha": "Use a number from 0 (no decay) up, or 'auto' to have it chosen.",
+    "tie_intercept": "Use True (as strong as `tie`), False (free), a strength, or "
+    "'auto' to have it chosen.",
+    "pair": "Use None, a column of X, FrozenEstimator(fitted_regressor), or "
+    "(coef, intercept).",
+}
+
+
+class TiedRidge(TiedLinearRegressor):
+    r"""Ridge regression whose coefficients are tied, from separate to shared.
+
+    Minimises squared residuals, weight decay, and a tie of strength ``tie``::
+
+        sum_t sum_{i in t} s_i (y_i - x_i'w_t - b_t)^2
+            + alpha sum_t |w_t|^2  +  tie Omega(w)
+
+    where t runs over domains (one, unless ``pair`` or ``sample_domain`` names them),
+    ``s_i`` are sample weights and Omega depends on ``pair``:
+
+    ========================================  =======================================
+    ``pair``                                  Omega
+    ========================================  =======================================
+    None                                      0: scikit-learn's `Ridge`
+    a fitted linear regressor                 ``|w - w_A|^2``, with ``w_A`` fixed
+    a column of X, or ``sample_domain``       ``(2/T) sum_{s<t} |w_s - w_t|^2``
+    ========================================  =======================================
+
+    For two domains the last is ``|w_A - w_B|^2``; for any number T it is
+    ``2 sum_t |w_t - mean|^2``, so a strength keeps its meaning as T grows. ``tie=0``
+    fits every domain alone, ``tie=inf`` shares one parameter vector, exactly. Targets
+    of several columns are fitted side by side.
+
+    Parameters
+    ----------
+    pair : str, int, estimator, tuple or None, default=None
+        What the coefficients are tied to.
+
+        - None: nothing; or, where `fit` gets ``sample_domain``, the other domains.
+        - str or int: the name of a column of a data frame, or the position of a
+          column of X (-1 is the last). It holds the domain of each row (strings,
+          integers, integral floats or categories) and is no feature.
+        - ``FrozenEstimator(fitted)``: a fitted linear regressor with ``coef_`` and
+          ``intercept_``, or a pipeline that ends in one (whose coefficients are
+          compared on the scale they were trained on). Features are matched by name
+          where both models know names. A bare fitted regressor works in a direct
+          `fit`; ``clone`` strips it.
+        - ``(coef, intercept)``: arrays with the shapes of ``coef_`` and
+          ``intercept_``.
+    tie : float or "auto", default=1.0
+        Strength of the tie in [0, inf], on the scale of ``alpha``. "auto" takes the
+        one of the highest evidence: see Notes.
+    alpha : float or "auto", default=1.0
+        Strength of the weight decay, in [0, inf), as in scikit-learn.
+    decay : {"each", "shared"}, default="each"
+        With domains: decay every ``w_t``, or only once their mean. At ``tie=inf``
+        the first equals ``Ridge(alpha=T * alpha)``, the second ``Ridge(alpha=alpha)``.
+    tie_intercept : bool, float or "auto", default=True
+        Whether the intercept is tied too: as strongly as the coefficients (True),
+        not at all (False), or with a strength of its own in [0, inf]. It is never
+        decayed. "auto" chooses this strength, as with ``tie``.
+    fit_intercept : bool, default=True
+        Whether to fit an intercept.
+    handle_unknown : {"error", "shared"}, default="error"
+        For domains in prediction that `fit` did not see: raise, or use the centre.
+    n_jobs : int or None, default=None
+        Threads; None uses as many as BLAS may, -1 all cores. No bit depends on it.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (n_coefs,) or (n_targets, n_coefs)
+        Coefficients; with domains those of the shared centre, the mean over the
+        domains. Has the dtype of X (float32 or float64). ``n_coefs`` is the number of
+        features, without a domain column.
+    intercept_ : float or ndarray of shape (n_targets,)
+        Intercepts that belong to ``coef_``.
+    domains_ : ndarray of shape (n_domains,)
+        Sorted labels of the domains. Only with domains.
+    domain_coef_ : ndarray of shape (n_domains, n_coefs) or \
+            (n_domains, n_targets, n_coefs)
+        Coefficients of each domain; stored once where ``tie=inf``. Only with domains.
+    domain_intercept_ : ndarray of shape (n_domains,) or (n_domains, n_targets)
+        Intercepts of each domain. Only with domains.
+    tie_, alpha_, tie_intercept_ : float
+        The strengths of the fit, given or chosen.
+    log_evidence_ : float
+        Log evidence at these, up to a constant. Only where a strength was "auto".
+    sigma2_ : float or ndarray of shape (n_targets,)
+        Estimated variance of the noise: the minimum of the objective over the sum of
+        the weights less the number of coefficients that no penalty holds.
+    tie_gap_ : float
+        Largest absolute deviation of a tied coefficient or intercept from what it
+        is tied to; 0 where nothing is tied.
+    objective_ : float
+        The objective above at the fitted parameters.
+    n_stored_parameters_ : int
+        Distinct numbers that the fitted model consists of.
+    n_features_in_ : int
+        Columns of X in `fit`, the domain column included.
+    feature_names_in_, coef_feature_names_ : ndarray of shape (...,)
+        Names of these columns and of those of ``coef_``, where X had string names.
+
+    Raises
+    ------
+    ValueError
+        For input that cannot be fitted. A failed `fit` leaves a fitted model as it was.
+
+    See Also
+    --------
+    TiedRidgeCV : Chooses the strengths by exact leave-one-out.
+    TiedLogisticRegression : The same for classes.
+    sklearn.linear_model.Ridge : The model without ties.
+
+    Notes
+    -----
+    The rows are read once, for means and Gram matrices of each domain; the solution is
+    exact. It takes memory of n_coefs squared and time of n_coefs cubed for each domain,
+    whatever the number of targets. Where rows, decay and tie leave a direction of the
+    coefficients open (collinear features with ``alpha=0``), of all minima the one of
+    least norm is returned, as ``alpha`` going to 0 would.
+
+    With a fixed pair and decay towards zero the coefficients are pulled to
+    ``w_A tie / (tie + alpha)`` by both together.
+
+    "auto" maximises the evidence [4]_, the probability of the targets under the
+    Gaussian prior that the penalties are, with the noise variance that suits each
+    setting best. It is exact. For ``alpha=0``, ``tie=inf`` and
+    ``tie_intercept="auto"`` it is the restricted likelihood (REML) of a mixed model
+    with a random intercept [5]_: ``tie_intercept_`` is ``sigma^2 / (2 tau^2)``, of the
+    variances of noise and intercepts. ``tie=0`` is compared only where it leaves no
+    intercept free that other strengths hold. A fixed ``pair`` must come from other
+    rows. Sample weights are numbers of rows.
+
+    References
+    ----------
+    .. [1] I. Goodfellow, Y. Bengio, A. Courville (2016). Deep Learning, section 7.9.
+    .. [2] T. Evgeniou, M. Pontil (2004). Regularized multi-task learning. KDD.
+    .. [3] H. Daume III (2007). Frustratingly easy domain adaptation. ACL.
+    .. [4] D. MacKay (1992). Bayesian interpolation. Neural Computation.
+    .. [5] G. Robinson (1991). That BLUP is a good thing: the estimation of random
+       effects. Statistical Science.
+
+    Examples
+    --------
+    Two domains whose slopes differ; the last column names them.
+
+    >>> import numpy as np
+    >>> from sktie import TiedRidge
+    >>> rng = np.random.default_rng(0)
+    >>> x, domain = rng.normal(size=60), np.arange(60) % 2
+    >>> y = (1 + domain) * x + 0.1 * rng.normal(size=60)
+    >>> X = np.column_stack([x, domain])
+    >>> for tie in [0, 10, np.inf]:
+    ...     model = TiedRidge(pair=-1, tie=tie).fit(X, y)
+    ...     print(f"{tie:3} {model.domain_coef_.ravel().round(2)}")
+      0 [0.95 1.92]
+     10 [1.11 1.73]
+    inf [1.41 1.41]
+    """
+
+    _multi_output = True
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "pair": [None, str, Integral, tuple, HasMethods("fit")],
+        "tie": [Interval(Real, 0, None, closed="both"), StrOptions({AUTO})],
+        "alpha": [Interval(Real, 0, None, closed="left"), StrOptions({AUTO})],
+        "decay": [StrOptions({"each", "shared"})],
+        "tie_intercept": [
+            "boolean",
+            Interval(Real, 0, None, closed="both"),
+            StrOptions({AUTO}),
+        ],
+        "fit_intercept": ["boolean"],
+        "handle_unknown": [StrOptions({"error", "shared"})],
+        "n_jobs": [None, Integral],
+    }
+
+    def __init__(
+        self,
+        pair: Any = None,
+        *,
+        tie: float | str = 1.0,
+        alpha: float | str = 1.0,
+        decay: str = "each",
+        tie_intercept: bool | float | str = True,
+        fit_intercept: bool = True,
+        handle_unknown: str = "error",
+        n_jobs: int | None = None,
+    ) -> None:
+        self.pair = pair
+        self.tie = tie
+        self.alpha = alpha
+        self.decay = decay
+        self.tie_intercept = tie_intercept
+        self.fit_intercept = fit_intercept
+        self.handle_unknown = handle_unknown
+        self.n_jobs = n_jobs
+
+    @with_callbacks  # type: ignore[untyped-decorator]
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, *, sample_domain: Any = None
+    ) -> TiedRidge:
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows; with a domain column where ``pair`` names one.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            Targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights; a weight of 2 is a row twice, 0 no row. Every
+            domain needs some row of positive weight.
+        sample_domain : array-like of shape (n_samples,), default=None
+            Domain of each row: the other way to name domains, for ``pair=None``.
+
+        Returns
+        -------
+        TiedRidge
+            The fitted model itself.
+        """
+        check_parameters(self, REMEDIES)
+        with unchanged_on_error(self):
+            rows = self._read(X, y, sample_weight, sample_domain)
+            with (
+                workers(self.n_jobs, rows.design.n_lanes) as crew,
+                fit_callbacks(self, X, y, 0),
+            ):
+                path = RidgePath(self, rows, crew)
+                set_strengths(self, path)
+                stop = path.fit(self.tie_, self.alpha_, self.tie_intercept_)
+            self._store_stop(path, stop)
+        return self
+
+    def _store_stop(self, path: RidgePath, stop: RidgeStop) -> None:
+        """Set the fitted attributes."""
+        found, dtype = stop.minimum, path.rows.design.dtype
+        strength = stop.problem.tie.strength
+        self._store_members(found.members.astype(dtype), found.hub, strength)
+        self.tie_gap_ = self._gap(found.deviations)
+        self.objective_ = float(found.values.sum())
+        variance = noise_variance(path, stop)
+        self.sigma2_ = float(variance[0]) if self._flat_target else variance
+
+    def _check_target(self, y: FloatArray, weight: FloatArray | None) -> None:
+        """Accept every number."""
+
+    def _inverse_link(self, raw: FloatArray) -> FloatArray:
+        return raw
+
+    def _plain(self) -> Ridge:
+        return Ridge(alpha=self.alpha_, fit_intercept=self.fit_intercept)
+
+    def _unbounded(self) -> str:
+        raise NotImplementedError
+
+    def _undecayed(self) -> str:
+        raise NotImplementedError

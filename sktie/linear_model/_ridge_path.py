@@ -1,0 +1,218 @@
+"""Tied ridge regression at any strengths, from one pass over the rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sktie._linalg import EPS
+from sktie._moments import moments_of
+from sktie._parallel import Workers
+from sktie._posterior import Posterior
+from sktie._squares import SquaresMinimum, TiedSquares
+from sktie._typing import FloatArray
+from sktie.linear_model._path import NoMinimum
+from sktie.linear_model._regressor import RegressionRows
+
+#: Numbers that the Gram matrices of all domains may hold: 1 GiB.
+MOST_NUMBERS = 1 << 27
+#: A leverage this near to 1 leaves a prediction to its own row, but for rounding.
+ALONE = 1e-9
+
+
+@dataclass(frozen=True)
+class RidgeStop:
+    """One setting and the minimum there.
+
+    Attributes
+    ----------
+    tie, alpha : float
+        The setting.
+    problem : TiedSquares
+        The objective.
+    minimum : SquaresMinimum
+        The minimum.
+    """
+
+    tie: float
+    alpha: float
+    problem: TiedSquares
+    minimum: SquaresMinimum
+
+
+class RidgePath:
+    """Fits of one model to the same rows, for any strengths of tie and decay.
+
+    Parameters
+    ----------
+    model : TiedRidge
+        Has read the rows; ``tie`` and ``alpha`` of its own do not count.
+    rows : RegressionRows
+        The rows it has read.
+    crew : Workers
+        Threads.
+    """
+
+    def __init__(self, model: Any, rows: RegressionRows, crew: Workers) -> None:
+        self.model = model
+        self.rows = rows
+        self._crew = crew
+        tie = model._tie(rows)
+        design = rows.design
+        self._check_room()
+        self._base = TiedSquares(
+            moments=moments_of(design, rows.y, rows.weight, crew),
+            tie=tie,
+            decay=self._decays(1.0),
+            shared_decay=model.decay == "shared" and hasattr(model, "domains_"),
+            fit_intercept=design.fit_intercept,
+            workers=crew,
+            relative=float(np.finfo(design.dtype).eps),
+        )
+
+    @property
+    def n_numbers(self) -> int:
+        """Numbers that the Hessians of all domains hold."""
+        return self.rows.design.n_domains * self.rows.design.n_coefs**2
+
+    def _check_room(self) -> None:
+        if self.n_numbers > MOST_NUMBERS:
+            design = self.rows.design
+            n = design.n_coefs
+            raise ValueError(
+                f"X has {design.n_features} features in {design.n_domains} domain(s): "
+                f"their Gram matrices hold {design.n_domains} x {n} x {n} numbers; "
+                f"expected at most {MOST_NUMBERS}. Select features, or reduce them "
+                "with PCA or TruncatedSVD."
+            )
+
+    @property
+    def is_tied(self) -> bool:
+        """Whether there is anything to be tied to, so that the tie matters."""
+        domains = getattr(self.model, "domains_", None)
+        return self.model.pair is not None if domains is None else len(domains) > 1
+
+    @property
+    def n_weighed(self) -> float:
+        """Sum of the weights of the rows: weights are numbers of rows."""
+        return float(self._base.moments.mass.sum())
+
+    def _decays(self, alpha: float) -> FloatArray:
+        decay = np.full(self.rows.design.n_coefs, float(alpha))
+        decay[self.rows.design.n_features :] = 0.0
+        return decay
+
+    def problem(
+        self, tie: float, alpha: float, tie_intercept: Any = None
+    ) -> TiedSquares:
+        """Return the objective at a setting."""
+        n_features = self.rows.design.n_features
+        strengths = self.model._strengths(n_features, tie, tie_intercept)
+        return self._base.retied(strengths, self._decays(alpha))
+
+    def fit(self, tie: float, alpha: float, tie_intercept: Any = None) -> RidgeStop:
+        """Return the fit at a setting; exact, without another look at the rows."""
+        problem = self.problem(tie, alpha, tie_intercept)
+        return RidgeStop(tie, alpha, problem, problem.solve())
+
+    def without_each_row(self, stop: RidgeStop) -> tuple[FloatArray, int]:
+        r"""Return exact leave-one-out predictions, in the design's order.
+
+        Least squares predict by a linear smoother: without its row a residual is
+        ``r_i / (1 - h_i)``, with the leverage ``h_i = s_i x_i' K^-1 x_i`` and K the
+        Hessian with the row.
+
+        Returns
+        -------
+        raw : ndarray of shape (n_rows, n_outputs)
+            Predictions.
+        n_refitted : int
+            Rows that took fits of their own: none.
+
+        Raises
+        ------
+        NoMinimum
+            Where a row alone determines some coefficient.
+        """
+        found = determined(stop.problem.posterior())
+        leverage = self._leverages(stop.problem, found)
+        left = 1.0 - leverage
+        if (left < ALONE).any():
+            row = int(np.argmin(left))
+            where = ""
+            if hasattr(self.model, "domains_"):
+                label = self.model.domains_[self.rows.domain[row]]
+                where = f" of domain {label!s}"
+            raise NoMinimum(
+                f"a row{where} alone determines some coefficient: without it "
+                f"{self.model._dial(stop.tie)} and alpha={stop.alpha:g} have no fit"
+            )
+        raw = self._fitted(stop)
+        raw -= (leverage / left)[:, np.newaxis] * (self.rows.y - raw)
+        return raw, 0
+
+    def _fitted(self, stop: RidgeStop) -> FloatArray:
+        """Return the predictions of the fit, in the design's order and in float64."""
+        problem, design = stop.problem, self.rows.design
+        members = stop.minimum.members
+        n_features = design.n_features
+        slopes = members[..., :n_features]
+        level = np.einsum("tkj,tj->tk", slopes, problem.points)
+        if design.fit_intercept:
+            level += members[..., -1]
+        found = np.empty(self.rows.y.shape)
+        for domain, blocks in design.domain_blocks(1):
+            for block in blocks:
+                rows = design.features(block) - problem.points[domain]
+                found[block.start : block.stop] = rows @ slopes[domain].T
+                found[block.start : block.stop] += level[domain]
+        return found
+
+    def _leverages(self, problem: TiedSquares, posterior: Posterior) -> FloatArray:
+        """Return the share of each row in its own prediction, (n_rows,)."""
+        design, weight = self.rows.design, self.rows.weight
+        n_features = design.n_features
+        covariances = posterior.covariances
+        masses = problem.moments.mass
+        found = np.empty(design.n_rows)
+
+        def measure(item: tuple[int, list[Any]]) -> None:
+            domain, blocks = item
+            covariance = covariances[domain]
+            slopes = covariance[:n_features, :n_features]
+            for block in blocks:
+                place = slice(block.start, block.stop)
+                rows = design.features(block) - problem.points[domain]
+                own = np.einsum("ij,ij->i", rows @ slopes, rows)
+                if len(covariance) > n_features:
+                    own += 2 * (rows @ covariance[:n_features, -1])
+                    own += covariance[-1, -1]
+                elif problem.free_intercept:
+                    own += 1.0 / masses[domain]
+                found[place] = own
+
+        self._crew.map(measure, design.domain_blocks(1))
+        return found if weight is None else found * weight
+
+
+def determined(posterior: Posterior) -> Posterior:
+    """Check that rows and penalties determine all coefficients.
+
+    A variance times the curvature in that one coefficient is at most the condition of
+    the features: beyond 1 / `EPS` the rows say nothing.
+    """
+    try:
+        inflation = np.einsum("tii->ti", posterior.covariances) * np.einsum(
+            "tii->ti", posterior.hessians
+        )
+        sound = bool((inflation >= 0).all() and inflation.max(initial=0.0) < 1e-2 / EPS)
+    except np.linalg.LinAlgError:  # singular to the last digit
+        sound = False
+    if not sound:
+        raise NoMinimum(
+            "the rows leave some coefficients open, and nothing decays them: features "
+            "are collinear or constant; use a positive alpha, or drop features"
+        )
+    return posterior
