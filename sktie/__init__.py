@@ -8,7 +8,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from sktie._tie import tying_penalty
-from sktie.linear_model import TiedLogisticRegression, TiedPair, TiedRidge
+from sktie.linear_model import (
+    TiedLogisticRegression,
+    TiedPair,
+    TiedPoissonRegressor,
+    TiedRidge,
+)
 
 if TYPE_CHECKING:
     from sktie.model_selection import TiedLogisticRegressionCV
@@ -25,6 +30,7 @@ __all__ = [
     "TiedLogisticRegressionCV",
     "TiedMLPClassifier",
     "TiedPair",
+    "TiedPoissonRegressor",
     "TiedRidge",
     "__version__",
     "tying_penalty",

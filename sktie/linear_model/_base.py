@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import abstractmethod
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -48,6 +49,14 @@ def fastest(problem: TiedProblem) -> str:
         n_outputs=problem.loss.n_outputs,
         n_coefs=design.n_coefs,
     )
+
+
+def settled(problem: TiedProblem, result: SolverResult) -> SolverResult:
+    """Return the result, converged where rows that are predicted perfectly may be."""
+    perfect = result.status is Status.UNBOUNDED
+    if perfect and problem.loss.attains_zero(problem.y):
+        return replace(result, status=Status.CONVERGED)
+    return result
 
 
 class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
@@ -150,7 +159,7 @@ class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
             # A saturated start, such as an anchor far out: the loss is flat there.
             zero = problem.coordinates.locate(np.zeros(problem.coordinates.shape))
             result = solver(problem, zero, **options)
-        return result
+        return settled(problem, result)
 
     def _start(self, problem: TiedProblem, previous: Any) -> FloatArray:
         """Return the origin, or the previous fit where it is of the same shape.

@@ -42,7 +42,7 @@ from sktie._scalar_loss import ByDomain
 from sktie._tie import Tie, TiedCoordinates, ToMean
 from sktie._typing import Array, FloatArray, IntArray
 from sktie._validation import check_parameters, unchanged_on_error
-from sktie.linear_model._base import REMEDIES, fastest
+from sktie.linear_model._base import REMEDIES, fastest, settled
 from sktie.linear_model._forms import Form, fitted, form_of
 from sktie.linear_model._two_rows import Side, TwoRows, encode_sides, order_domains
 from sktie.solvers import SOLVERS, SolverResult, Status
@@ -283,7 +283,8 @@ class TiedPair(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
                     max_iter=self.max_iter,
                     hook=callback,
                 )
-            self._warn(problem, result)
+            result = settled(problem, result)
+            self._warn(result)
             self._store(problem, result, rows.classes)
         return self
 
@@ -379,10 +380,9 @@ class TiedPair(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
             workers=crew,
         )
 
-    def _warn(self, problem: TiedProblem, result: SolverResult) -> None:
+    def _warn(self, result: SolverResult) -> None:
         """Warn where the result is no minimum."""
-        perfect = result.status is Status.UNBOUNDED and problem.loss.attains_zero
-        if result.status.success or perfect or result.gap <= self.tol:
+        if result.status.success or result.gap <= self.tol:
             return
         found = (
             f"the relative gap to the minimum is about {result.gap:.1e}, above "
