@@ -305,11 +305,15 @@ class TiedProblem:
     def origin(self) -> FloatArray:
         """Return where to start: the hub, with the intercepts that the loss suggests.
 
-        A fixed hub is a start of its own, from which a strong tie leaves little to go.
+        A fixed hub is a start of its own, from which a strong tie leaves little to go,
+        unless its predictions overflow.
         """
         coordinates, design = self.coordinates, self.design
+        origin = np.zeros(self.size)
+        if not coordinates.free_hub and not np.isfinite(self.value_gradient(origin)[0]):
+            return coordinates.locate(np.zeros(coordinates.shape))
         if not (coordinates.free_hub and design.fit_intercept):
-            return np.zeros(self.size)
+            return origin
         tied = np.ravel(coordinates.tie.strength)[-1] > 0
         bounds = design.bounds[[0, -1]] if tied else design.bounds
         start = [

@@ -78,7 +78,8 @@ class Poisson(OneOutput):
     def curvature(
         self, y: Array, raw: FloatArray, weight: FloatArray | None
     ) -> FloatArray:
-        mean = np.exp(raw)
+        with np.errstate(over="ignore"):  # is checked later
+            mean = np.exp(raw)
         if weight is not None:
             mean *= weight[:, np.newaxis]
         return np.asarray(mean)

@@ -154,10 +154,13 @@ class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
             "max_iter": self.max_iter,
             "hook": self._hook(callback),
         }
-        result = solver(problem, self._start(problem, previous), **options)
-        if result.status is Status.STALLED:
-            # A saturated start, such as an anchor far out: the loss is flat there.
-            zero = problem.coordinates.locate(np.zeros(problem.coordinates.shape))
+        start = self._start(problem, previous)
+        result = solver(problem, start, **options)
+        zero = problem.coordinates.locate(np.zeros(problem.coordinates.shape))
+        misled = result.status is Status.UNBOUNDED and not np.array_equal(start, zero)
+        if misled or result.status is Status.STALLED:
+            # A start such as an anchor far out: the loss is flat there, or so large
+            # that every other value is 0 beside it.
             result = solver(problem, zero, **options)
         return settled(problem, result)
 
