@@ -56,16 +56,15 @@ class Poisson(OneOutput):
     def value_gradient(
         self, y: Array, raw: FloatArray, weight: FloatArray | None
     ) -> tuple[float, FloatArray]:
-        none = y == 0
-        unit = np.where(none, 1, y)
+        none = (y == 0).astype(raw.dtype)
         # mu - y = y (exp(ratio) - 1): large counts keep the digits of their residual,
         # and of a deviance that is far smaller than they are.
-        ratio = raw[:, 0] - np.log(unit)
+        ratio = raw[:, 0] - np.log(y + none)
         with np.errstate(over="ignore", invalid="ignore"):
-            excess = np.expm1(ratio)
-            residual = unit * excess
-            loss = unit * (excess - ratio)
-            loss[none] = residual[none] = np.exp(raw[none, 0])
+            residual = y * np.expm1(ratio)
+            residual += none * np.exp(raw[:, 0])
+            ratio *= y
+            loss = residual - ratio
             if weight is not None:
                 loss *= weight
                 residual *= weight
