@@ -127,8 +127,8 @@ class TiedPair(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
     objective_ : float
         The objective above at the fitted parameters.
     tie_gap_ : float
-        Largest absolute deviation of a tied coefficient or intercept from the mean of
-        both.
+        Largest absolute deviation of a coefficient, or a tied intercept, from the mean
+        of both.
     n_iter_ : int
         Iterations of the solver.
     n_stored_parameters_ : int
@@ -150,15 +150,12 @@ class TiedPair(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
 
     Notes
     -----
-    Coefficients are comparable where the raw predictions are: a score in units in which
-    it varies by about as much as the log-odds do. Scale it before (`StandardScaler`, or
-    a factor that is known).
+    Coefficients are comparable where the raw predictions are: bring a score to a scale
+    on which it varies by about as much as the log-odds do. Where one of the models
+    predicts numbers, the classes of the other are numbers too, such as 0 and 1.
 
-    y is one column: where one of the models predicts numbers, the classes of the other
-    are numbers too, such as 0 and 1. The model counts as a classifier (regressor) for
-    scikit-learn where both estimators are; a mixed pair is neither. Splitters do not
-    know of domains: where rows of one come before those of the other, shuffle, or
-    stratify by domain.
+    The model counts as a classifier (regressor) for scikit-learn where both estimators
+    are; a mixed pair is neither. Splitters do not know of domains: stratify by them.
 
     References
     ----------
@@ -276,12 +273,9 @@ class TiedPair(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
             ):
                 problem = self._problem(forms, rows, crew)
                 name = fastest(problem) if self.solver == "auto" else self.solver
+                start, tol = problem.origin(), float(self.tol)
                 result = SOLVERS[name](
-                    problem,
-                    problem.origin(),
-                    tol=float(self.tol),
-                    max_iter=self.max_iter,
-                    hook=callback,
+                    problem, start, tol=tol, max_iter=self.max_iter, hook=callback
                 )
             result = settled(problem, result)
             self._warn(result)
@@ -331,10 +325,7 @@ class TiedPair(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
         design = Design(
             X, bounds, order=order, skip=skip, fit_intercept=self.a.fit_intercept
         )
-        sides = (
-            Side(self.a, forms[0], self.domains_[0]),
-            Side(self.b, forms[1], self.domains_[1]),
-        )
+        sides = tuple(map(Side, (self.a, self.b), forms, self.domains_))
         loose = None
         if design.fit_intercept and self._strengths(1)[-1] == 0:
             loose = f"tie={self.tie} with tie_intercept={self.tie_intercept}"
@@ -412,8 +403,8 @@ class TiedPair(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
         if design.fit_intercept:
             self.intercept_ = members[:, p].copy()
         _, deviations = coordinates.split(result.theta)
-        apart = np.abs(coordinates.scale * deviations)[:, 0, strength > 0]
-        self.tie_gap_ = float(apart.max(initial=0.0))
+        apart = (coordinates.scale * deviations)[:, 0, : p + bool(self.tie_intercept)]
+        self.tie_gap_ = float(np.abs(apart).max(initial=0.0))
         self.objective_ = result.value
         self.n_iter_ = result.n_iter
         self.n_stored_parameters_ = int(2 * strength.size - np.isinf(strength).sum())

@@ -91,7 +91,7 @@ def order_domains(domains: Domains | None, given: Any) -> tuple[Array, IntArray]
 
 
 def encode_sides(
-    sides: tuple[Side, Side],
+    sides: tuple[Side, ...],
     y: Array,
     weight: FloatArray | None,
     design: Design,
@@ -101,7 +101,7 @@ def encode_sides(
 
     Parameters
     ----------
-    sides : tuple of two Side
+    sides : tuple of two `Side`
         The models.
     y, weight : arrays of shape (n_samples,), or None
         Targets and sample weights, in the order of X.
