@@ -16,7 +16,7 @@ from sktie.linear_model import (
 )
 
 if TYPE_CHECKING:
-    from sktie.model_selection import TiedLogisticRegressionCV
+    from sktie.model_selection import TiedLogisticRegressionCV, TiedRidgeCV
     from sktie.neural_network import SharedConvClassifier, TiedMLPClassifier
     from sktie.priors import AutoencoderPrior, KMeansPrior
 
@@ -32,6 +32,7 @@ __all__ = [
     "TiedPair",
     "TiedPoissonRegressor",
     "TiedRidge",
+    "TiedRidgeCV",
     "__version__",
     "tying_penalty",
 ]
@@ -43,6 +44,7 @@ _LATER = {
     "SharedConvClassifier": "sktie.neural_network",
     "TiedLogisticRegressionCV": "sktie.model_selection",
     "TiedMLPClassifier": "sktie.neural_network",
+    "TiedRidgeCV": "sktie.model_selection",
 }
 
 

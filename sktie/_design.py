@@ -28,6 +28,8 @@ MAX_LANES = 8
 #: below which a piece of a Hessian does.
 LANE_ENTRIES = 1 << 18
 PIECE_WORK = 1 << 22
+#: Rows of a block for each coefficient, where it is for a Gram matrix.
+GRAM_ROWS = 16
 #: Rows that a sample keeps of each cell, if it has them.
 FEW_ROWS = 20
 
@@ -146,6 +148,20 @@ class Design:
                 pieces.append((domain, _blocks(domain, c, d, step)))
         self._domain_blocks[n_outputs] = pieces
         return pieces
+
+    @cached_property
+    def tall_blocks(self) -> list[tuple[int, list[Block]]]:
+        """Blocks for Gram matrices: `domain_blocks` of many rows for a coefficient.
+
+        What is done once for a block, in matrices of coefficients, costs little then.
+        """
+        least = GRAM_ROWS * self.n_coefs
+        return [
+            (domain, _blocks(domain, blocks[0].start, blocks[-1].stop, step))
+            for domain, blocks in self.domain_blocks(1)
+            if blocks
+            for step in [max(least, blocks[0].stop - blocks[0].start)]
+        ]
 
     def blocks_of(self, domain: int, numbers: int) -> list[Block]:
         """Return blocks of one domain's rows, for so many more numbers a row."""

@@ -112,7 +112,7 @@ def leave_one_out(
     K. Rahnama Rad, A. Maleki (2020). A scalable estimate of the out-of-sample
     prediction error via approximate leave-one-out cross-validation. JRSS B.
     """
-    spreads = _spread(problem, posterior.covariances)
+    spreads = row_spreads(problem, posterior.covariances)
     # Of matrices of one number, NumPy's matmul is slow.
     times = np.multiply if problem.loss.n_outputs == 1 else np.matmul
     weights = times(spreads, rows.bend)
@@ -155,7 +155,7 @@ def _parts(problem: TiedProblem, far: IntArray, all_heard: bool) -> list[IntArra
     return parts
 
 
-def _spread(problem: TiedProblem, covariances: FloatArray) -> FloatArray:
+def row_spreads(problem: TiedProblem, covariances: FloatArray) -> FloatArray:
     """Return ``M = x' K^-1 x`` of every row, (n_rows, n_outputs, n_outputs)."""
     design, n_outputs = problem.design, problem.loss.n_outputs
     blocks = covariances.reshape(

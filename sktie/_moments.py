@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -79,7 +80,7 @@ def moments_of(
             total.join(part)
         return total
 
-    pieces = design.domain_blocks(1)
+    pieces = design.tall_blocks
     found = workers.map(piece, pieces)
     totals: list[_Sums | None] = [None] * design.n_domains
     for (domain, _), part in zip(pieces, found, strict=True):
@@ -89,12 +90,7 @@ def moments_of(
         else:
             before.join(part)
     sums = [total for total in totals if total is not None]
-    return Moments(
-        *(
-            np.stack([np.asarray(getattr(one, name)) for one in sums])
-            for name in ("mass", "mean", "level", "gram", "cross", "square")
-        )
-    )
+    return Moments(*map(np.array, zip(*(one.parts() for one in sums), strict=True)))
 
 
 class _Sums:
@@ -107,6 +103,17 @@ class _Sums:
         self.gram: FloatArray = np.zeros((n_features, n_features))
         self.cross: FloatArray = np.zeros((n_features, n_outputs))
         self.square: FloatArray = np.zeros(n_outputs)
+
+    def parts(self) -> tuple[Any, ...]:
+        """Return all of them, in the order of `Moments`."""
+        return (self.mass, self.mean, self.level, self.gram, self.cross, self.square)
+
+    def recentre(self, off: FloatArray, rise: FloatArray) -> None:
+        """Take what single precision leaves of the means into account."""
+        self.gram -= self.mass * np.outer(off, off)
+        self.cross -= self.mass * np.outer(off, rise)
+        self.square -= self.mass * np.square(rise)
+        self.mean, self.level = self.mean + off, self.level + rise
 
     def join(self, other: _Sums) -> None:
         """Add more rows."""
@@ -142,7 +149,6 @@ def _block_sums(
         return sums
     mean = level = None
     if centred:
-        # Means in the precision of the rows, and what these are off by.
         mean, level = ones @ rows / ones.sum(), ones @ y / ones.sum()
         rows, y = rows - mean, y - level
     half, own = rows, y
@@ -155,9 +161,7 @@ def _block_sums(
     sums.square = np.einsum("ij,ij->j", own, own, dtype=np.float64)
     sums.mean, sums.level = np.zeros(rows.shape[1]), np.zeros(y.shape[1])
     if mean is not None and level is not None:
-        off, rise = (ones @ rows) / sums.mass, (ones @ y) / sums.mass
-        sums.gram -= sums.mass * np.outer(off, off)
-        sums.cross -= sums.mass * np.outer(off, rise)
-        sums.square -= sums.mass * np.square(rise)
-        sums.mean, sums.level = mean.astype(np.float64) + off, level + rise
+        sums.mean, sums.level = mean.astype(np.float64), level.astype(np.float64)
+        if rows.dtype != np.float64:
+            sums.recentre((ones @ rows) / sums.mass, (ones @ y) / sums.mass)
     return sums

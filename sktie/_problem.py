@@ -15,6 +15,7 @@ from sktie._linalg import EPS, BlockArrow
 from sktie._loss import Loss
 from sktie._parallel import Workers
 from sktie._posterior import Posterior
+from sktie._quadratic import Quadratic
 from sktie._tie import Tie, TiedCoordinates
 from sktie._typing import Array, FloatArray
 
@@ -163,6 +164,8 @@ class TiedProblem:
     last : LastPass, optional
         Where to keep what the last pass over the rows has found. Fits that begin where
         another ended need not look at the rows again, whatever tie and decay.
+    quadratic : Quadratic, optional
+        A penalty of every member alone, besides its decay.
     """
 
     design: Design
@@ -174,6 +177,7 @@ class TiedProblem:
     shared_decay: bool
     workers: Workers
     last: LastPass | None = None
+    quadratic: Quadratic | None = None
 
     @property
     def size(self) -> int:
@@ -199,6 +203,9 @@ class TiedProblem:
         value += 0.5 * float(np.sum(self.member_decay * np.square(members)))
         value += 0.5 * float(np.sum(self.mean_decay * np.square(hub)))
         value += coordinates.penalty(deviations)
+        if self.quadratic is not None:
+            value += self.quadratic.value(members)
+            gradient += self.quadratic.gradient(members)
         return value, self._with_penalties(gradient, members, hub, deviations)
 
     def _with_penalties(
@@ -208,9 +215,9 @@ class TiedProblem:
         hub: FloatArray,
         deviations: FloatArray,
     ) -> FloatArray:
-        """Return the flat gradient, of the loss in the members and of the penalties.
+        """Return the flat gradient, with the decay and the tie; see `hessp`.
 
-        The penalties are quadratic: the same maps a direction to its Hessian product.
+        Both are quadratic: the same maps a direction to its Hessian product.
         """
         coordinates = self.coordinates
         gradient += self.member_decay * members
@@ -340,11 +347,13 @@ class TiedProblem:
     def system(self, hessians: FloatArray) -> tuple[Any, ...]:
         """Return what a Newton system consists of, besides a right-hand side."""
         coordinates = self.coordinates
-        size = hessians.shape[-1]
         n_outputs = coordinates.shape[1]
+        size = hessians.shape[-1]
         hessians = hessians.copy()
         decay = np.broadcast_to(self.member_decay, coordinates.shape)
         hessians[:, np.arange(size), np.arange(size)] += decay.reshape(-1, size)
+        if self.quadratic is not None:
+            hessians += self.quadratic.matrix
         return (
             hessians,
             coordinates.scale.ravel(),
@@ -395,6 +404,32 @@ class TiedProblem:
                     total[k, :, j] += left.T @ right
 
         return self._summed(members, add)
+
+    def row_sums(self, gradients: FloatArray) -> FloatArray:
+        """Return the sum over the rows of each member of gradient times row.
+
+        Parameters
+        ----------
+        gradients : array of shape (n_rows, n_outputs)
+            Numbers for each raw prediction, in the order of the design.
+
+        Returns
+        -------
+        ndarray of shape (n_members, n_outputs, n_coefs)
+            What a gradient of the members is made of.
+        """
+        design = self.design
+
+        def lane(
+            blocks: list[Block],
+        ) -> tuple[int, FloatArray, FloatArray | None]:
+            first, into, offsets = self._lane_gradient(blocks)
+            for block in blocks:
+                part = gradients[block.start : block.stop]
+                design.accumulate(block, design.rows(block), part, into, offsets, first)
+            return first, into, offsets
+
+        return self._gather(self.workers.map(lane, design.lanes))
 
     def _summed(
         self,
@@ -463,6 +498,8 @@ class TiedProblem:
                 return first, into, offsets
 
             image = self._gather(self.workers.map(lane, lanes))
+            if self.quadratic is not None:
+                image += self.quadratic.product(members)
             return self._with_penalties(image, members, hub, deviations)
 
         return product
@@ -492,6 +529,8 @@ class TiedProblem:
 
         diagonal = self._gather(self.workers.map(lane, design.lanes))
         diagonal += self.member_decay
+        if self.quadratic is not None:
+            diagonal += self.quadratic.diagonal
         hub = diagonal.sum(axis=0) + self.mean_decay
         deviations = np.square(coordinates.scale) * diagonal + coordinates.weight
         return coordinates.join(hub, deviations)

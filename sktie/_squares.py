@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sktie._linalg import EPS, BlockArrow
+from sktie._linalg import EPS, BlockArrow, cholesky, lower_inverse
 from sktie._moments import Moments
 from sktie._parallel import Workers
 from sktie._posterior import Posterior
@@ -209,8 +209,10 @@ class TiedSquares:
 
     def solve(self) -> SquaresMinimum:
         """Return the minimum; of several the one of least norm."""
-        coordinates = self.coordinates
         lift = self._lift()
+        if not lift and self.apart:
+            return self._each_alone()
+        coordinates = self.coordinates
         system = BlockArrow(*self.system(lift))
         n_steps = PROXIMAL_STEPS if lift else REFINEMENTS
         theta = np.zeros(coordinates.size)
@@ -226,6 +228,33 @@ class TiedSquares:
                 break
             last = progress
         return self._minimum(theta)
+
+    @property
+    def apart(self) -> bool:
+        """Whether nothing ties the members, to each other or to anything."""
+        return not (self._strengths.any() or (self.shared_decay and self.decay.any()))
+
+    def _each_alone(self) -> SquaresMinimum:
+        """Return the minimum of members that nothing ties, one by one."""
+        moments = self.moments
+        n_features = moments.mean.shape[1]
+        slopes = np.empty((*moments.level.shape, n_features))
+        for member, (gram, cross) in enumerate(
+            zip(moments.gram, moments.cross, strict=True)
+        ):
+            gram = gram.copy()
+            np.einsum("ii->i", gram)[:] += self.decay[:n_features]
+            inverse = lower_inverse(cholesky(gram))
+            slopes[member] = (cross.T @ inverse.T) @ inverse
+        values = moments.square - np.einsum("tkj,tjk->tk", slopes, moments.cross)
+        members = slopes
+        if self.fit_intercept:
+            offset = moments.level - np.einsum("tkj,tj->tk", slopes, moments.mean)
+            members = np.concatenate([slopes, offset[..., np.newaxis]], axis=-1)
+        structure: Any = self.tie.structure
+        hub = members.mean(axis=0) if self.free_hub else structure.target
+        values = np.maximum(values, 0.0).sum(axis=0)
+        return SquaresMinimum(members, hub, members - hub, values)
 
     def _gradient(self, theta: FloatArray) -> FloatArray:
         coordinates, moments = self.coordinates, self.moments
@@ -332,5 +361,7 @@ class TiedSquares:
         total = found.sum(axis=0)
         total = total + np.einsum("j,tkj->k", member_decay, np.square(members))
         total = total + np.square(hub) @ mean_decay
-        total = total + np.einsum("kj,tkj->k", coordinates.weight, np.square(deviations))
+        total = total + np.einsum(
+            "kj,tkj->k", coordinates.weight, np.square(deviations)
+        )
         return np.asarray(total)

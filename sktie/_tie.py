@@ -286,8 +286,8 @@ class TiedCoordinates:
         structure = tie.structure
         self.free_hub = isinstance(structure, ToMean)
         # Omega is twice the squared deviation from the mean: see ToMean.
-        multiple = 2.0 if self.free_hub else 1.0
-        self.weight: Array = np.broadcast_to(multiple * tie.weight, shape[1:])
+        self.multiple = 2.0 if self.free_hub else 1.0
+        self.weight: Array = np.broadcast_to(self.multiple * tie.weight, shape[1:])
         self._any_shared = bool(tie.shared.any())
         self._target = structure.target if isinstance(structure, ToFixed) else None
         self._n_hub = int(np.prod(shape[1:])) if self.free_hub else 0

@@ -7,7 +7,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.datasets import make_classification
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import accuracy_score
+from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils.estimator_checks import (
     check_class_weight_balanced_classifiers,
     check_class_weight_balanced_linear_classifier,
@@ -25,6 +25,8 @@ from sktie import (
     TiedLogisticRegression,
     TiedLogisticRegressionCV,
     TiedMLPClassifier,
+    TiedRidge,
+    TiedRidgeCV,
 )
 
 
@@ -128,6 +130,33 @@ LINEAR = [
         AutoencoderPrior(2, activation="tanh", random_state=0), tol=1e-20
     ),
 ]
+
+
+class SignRidge(TiedRidge):
+    """`BySign` for a regressor."""
+
+    def fit(self, X, y, sample_weight=None):
+        return super().fit(X, y, sample_weight, sample_domain=BySign._domain(X))
+
+    def predict(self, X):
+        return super().predict(X, sample_domain=BySign._domain(X))
+
+    def score(self, X, y, sample_weight=None):
+        return r2_score(y, self.predict(X), sample_weight=sample_weight)
+
+
+RIDGES = [
+    TiedRidge(),
+    TiedRidge(alpha=0.0),
+    TiedRidge(tie="auto", alpha="auto", n_jobs=1),
+    TiedRidgeCV(),
+    TiedRidgeCV(cv=2, ties=2, alphas=[0.5]),
+    SignRidge(handle_unknown="shared"),
+    SignRidge(handle_unknown="shared", tie=np.inf, alpha=0.0),
+    SignRidge(handle_unknown="shared", tie=0.0, tie_intercept=2.0),
+    SignRidge(handle_unknown="shared", tie="auto", alpha=1.0, tie_intercept="auto"),
+    SignRidge(handle_unknown="shared", decay="shared", tie_intercept=False),
+]
 PRIORS = [
     KMeansPrior(),
     KMeansPrior(3, code="soft", random_state=0),
@@ -189,7 +218,7 @@ CONVOLUTIONS = [
     SignHeads((4,), handle_unknown="shared"),
     SignHeads((4,), handle_unknown="shared", tie_pair=np.inf),
 ]
-INSTANCES = LINEAR + PRIORS + NETWORKS + CONVOLUTIONS
+INSTANCES = LINEAR + RIDGES + PRIORS + NETWORKS + CONVOLUTIONS
 OURS = [i for i in LINEAR if type(i) is TiedLogisticRegression]
 
 

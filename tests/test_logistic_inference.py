@@ -62,20 +62,38 @@ def contrasts(members):
     return np.kron(np.eye(n_domains), np.kron(basis, np.eye(n_coefs)))
 
 
+def along(function, members, directions, step):
+    """Central differences of a function of the members, one for each direction."""
+    moves = step * directions.T.reshape(-1, *members.shape)
+    ends = [(function(members + m), function(members - m)) for m in moves]
+    return np.array([(ahead - behind) / (2 * step) for ahead, behind in ends])
+
+
+def free_hessian(case, members):
+    """Hessian in the directions that members can take, from their gradients."""
+    basis = contrasts(members)
+    gradient = along(lambda m: flat_gradient(case, m), members, basis, 1e-5)
+    return gradient @ basis
+
+
 def inverse_hessian(case, members):
     """The inverse, (n_domains, n, n_domains, n), from differences of gradients."""
-    step, size = 1e-5, members.size
-    hessian = np.empty((size, size))
-    for j in range(size):
-        move = np.zeros(size)
-        move[j] = step
-        move = move.reshape(members.shape)
-        ahead = flat_gradient(case, members + move)
-        hessian[j] = (ahead - flat_gradient(case, members - move)) / (2 * step)
     basis = contrasts(members)
-    inverse = basis @ np.linalg.inv(basis.T @ hessian @ basis) @ basis.T
-    n = size // len(members)
+    inverse = basis @ np.linalg.inv(free_hessian(case, members)) @ basis.T
+    n = members.size // len(members)
     return inverse.reshape(len(members), n, len(members), n)
+
+
+def mean_less_mode(case, members):
+    """``-1/2 K^-1 d log|K|``, of the shape of the members, from differences."""
+    basis = contrasts(members)
+
+    def log_volume(at):
+        return np.linalg.slogdet(free_hessian(case, at))[1]
+
+    slope = along(log_volume, members, basis, 1e-3)
+    step = -0.5 * basis @ np.linalg.solve(free_hessian(case, members), slope)
+    return step.reshape(members.shape)
 
 
 def row_gradients(case, members):
@@ -282,13 +300,66 @@ def test_a_sandwich_covers_what_was_estimated_where_the_model_is_wrong():
 def test_coefficients_have_normal_intervals(n_classes, kind):
     case = make_instance((9, 30, 60), n_classes)
     model = fit(case)
-    members = joined(model)
+    members, tolerance = joined(model), {"rtol": 1e-7}
+    if kind == "laplace":
+        members, tolerance = members + mean_less_mode(case, members), {"atol": 1e-4}
     for domain, centre in [(None, members.mean(axis=0)), (1, members[1])]:
         lower, upper = model.coef_interval(domain, 0.8, kind=kind)
         error = np.sqrt(np.diag(model.coef_covariance(domain, kind=kind)))
         error = error.reshape(centre.shape)
-        assert_allclose(lower, centre + norm.ppf(0.1) * error)
-        assert_allclose(upper, centre + norm.ppf(0.9) * error)
+        assert_allclose(lower, centre + norm.ppf(0.1) * error, **tolerance)
+        assert_allclose(upper, centre + norm.ppf(0.9) * error, **tolerance)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_laplace_intervals_have_the_mean_in_their_middle(name):
+    case = make_instance(**{"sizes": (20, 30, 60), **CASES[name]})
+    model = fit(case)
+    members = joined(model)
+    expected = members + mean_less_mode(case, members)
+    for domain in range(case.n_domains):
+        found = model.coef_interval(domain if case.n_domains > 1 else None)
+        assert_allclose(np.mean(found, axis=0), expected[domain], atol=2e-4)
+    found = np.mean(model.coef_interval(), axis=0)
+    assert_allclose(found, expected.mean(axis=0), atol=2e-4)
+
+
+def test_the_mean_is_that_of_the_density():
+    # One coefficient of two domains, two numbers: integrated on a grid.
+    case = make_instance((40, 25), n_features=1, fit_intercept=False, tie=0.3, C=4.0)
+    model = fit(case)
+    mode = joined(model).ravel()
+    grid = np.linspace(-2.5, 2.5, 201)
+    ones = np.ones((len(grid), 1))
+
+    def losses(t, values):
+        own = case.rows_of(t)
+        margin = (2 * own.y - 1) * (own.X @ values[None, :]).T
+        return np.log1p(np.exp(-margin)).sum(axis=1)
+
+    first, second = mode[0] + grid, mode[1] + grid
+    f = losses(0, first)[:, None] + losses(1, second)[None, :]
+    a, b = first[:, None] * ones.T, ones * second[None, :]
+    f = f + (a**2 + b**2) / (2 * case.C) + 0.5 * case.tie * (a - b) ** 2
+    density = np.exp(f.min() - f)
+    density /= density.sum()
+    mean = np.array([(density * a).sum(), (density * b).sum()])
+    found = np.array([np.mean(model.coef_interval(t)) for t in range(2)])
+    # What is left of the distance between mean and mode is of the next order.
+    assert np.all(np.abs(mean - mode) > 0.01)
+    assert np.all(np.abs(found - mean) < 0.25 * np.abs(mode - mean))
+
+
+def test_no_mean_is_further_from_the_mode_than_a_standard_error():
+    # Three rows: the expansion is far off, and would be several errors away.
+    X, y = [[0.0], [1.0], [40.0]], [0, 0, 1]
+    model = TiedLogisticRegression(C=1e8, store_covariance=True).fit(X, y)
+    lower, upper = model.coef_interval(coverage=0.6826894921370859)
+    assert_array_equal(lower <= model.coef_ + 1e-9, True)
+    error = np.sqrt(np.diag(model.coef_covariance()))
+    point = np.append(model.coef_, model.intercept_)
+    away = np.abs(np.mean([lower, upper], axis=0).ravel() - point) / error
+    assert 0.99 < away.max() < 1.01
 
 
 def log_odds(members, row):
@@ -300,8 +371,9 @@ def log_odds(members, row):
     return np.log(p) - np.log1p(-p)
 
 
-def delta_method(members, covariance, row, coverage):
-    """Bounds of one row, the gradient by differences."""
+def delta_method(mode, mean, covariance, row, coverage):
+    """Bounds of one row, the gradient at the mean by differences."""
+    members = mean
     step, size = 1e-6, members.size
     moves = step * np.eye(size).reshape(size, *members.shape)
     gradient = np.array(
@@ -311,7 +383,11 @@ def delta_method(members, covariance, row, coverage):
     error = np.sqrt(np.einsum("ik,ij,jk->k", gradient, covariance, gradient))
     centre = log_odds(members, row)
     width = norm.ppf(0.5 + coverage / 2) * error
-    return expit(centre - width), expit(centre + width)
+    point = log_odds(mode, row)
+    return (
+        expit(np.minimum(centre - width, point)),
+        expit(np.maximum(centre + width, point)),
+    )
 
 
 @kinds
@@ -327,12 +403,14 @@ def test_probabilities_have_intervals_by_the_delta_method(
     X = np.column_stack([2 * rng.normal(size=(12, case.n_features)), domain])
     lower, upper = model.predict_interval(X, coverage=0.9, kind=kind)
     assert lower.shape == upper.shape == (12, n_classes)
-    members = joined(model)
+    modes = means = joined(model)
+    if kind == "laplace":
+        means = modes + mean_less_mode(case, modes)
     for i, t in enumerate(domain):
         row = np.append(X[i, :-1], 1.0) if fit_intercept else X[i, :-1]
         covariance = model.coef_covariance(t, kind=kind)
-        expected = delta_method(members[t], covariance, row, 0.9)
-        assert_allclose([lower[i], upper[i]], expected, rtol=1e-5)
+        expected = delta_method(modes[t], means[t], covariance, row, 0.9)
+        assert_allclose([lower[i], upper[i]], expected, rtol=1e-3)
 
 
 @classes
@@ -418,8 +496,9 @@ def test_fixed_pair_and_none(n_classes):
         model = TiedLogisticRegression(pair, tie=3.0, store_covariance=True)
         model.fit(case.X, case.y)
         lower, upper = model.predict_interval(case.X)
-        members, covariance = joined(model)[0], model.coef_covariance()
-        expected = delta_method(members, covariance, np.append(case.X[0], 1.0), 0.95)
+        mode, covariance = joined(model)[0], model.coef_covariance()
+        mean, row = np.mean(model.coef_interval(), axis=0), np.append(case.X[0], 1.0)
+        expected = delta_method(mode, mean, covariance, row, 0.95)
         assert_allclose([lower[0], upper[0]], expected, rtol=1e-5)
         widths.append(np.trace(covariance))
     assert widths[1] < 0.9 * widths[0]
@@ -449,8 +528,10 @@ def test_domains_not_seen_vary_as_the_tie_says(n_classes, decay, tie_intercept):
         assert_allclose(found, expected, rtol=1e-10, atol=1e-14)
     row = np.append(case.X[0], 77.0)[None]
     lower, upper = model.predict_interval(row)
-    centre, row = joined(model).mean(axis=0), np.append(case.X[0], 1.0)
-    expected = delta_method(centre, model.coef_covariance(77), row, 0.95)
+    mode, row = joined(model).mean(axis=0), np.append(case.X[0], 1.0)
+    mean = np.mean(model.coef_interval(), axis=0)
+    assert_allclose(np.mean(model.coef_interval(77), axis=0), mean)
+    expected = delta_method(mode, mean, model.coef_covariance(77), row, 0.95)
     assert_allclose([lower[0], upper[0]], expected, rtol=1e-5)
 
 

@@ -97,9 +97,11 @@ def unfitted(estimator: Any) -> TiedLogisticRegression:
     names = TiedLogisticRegression().get_params()
     own = estimator.get_params(deep=False)
     chosen = {name: own[name] for name in names if name in own}
+    by_distance = chosen.pop("max_distance", None) is not None
     for name in ("tie", "C"):
         # A strength that is given counts, whatever an earlier fit has had.
-        if isinstance(chosen.get(name, "chosen"), str):
+        found = by_distance and name == "tie"
+        if found or isinstance(chosen.get(name, "chosen"), str):
             chosen[name] = getattr(estimator, f"{name}_", chosen.get(name))
     if chosen["C"] is None or isinstance(chosen["C"], str):
         raise ValueError(

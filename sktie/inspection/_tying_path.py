@@ -10,8 +10,8 @@ import numpy as np
 from sktie._typing import Array, FloatArray
 from sktie.inspection._tied import TiedRows, tied_rows
 from sktie.linear_model._path import NoMinimum, Stop
+from sktie.model_selection._holding_out import grid_of_ties
 from sktie.model_selection._scores import ROWWISE, Scores, choose, mean_and_error
-from sktie.model_selection._tied_cv import grid_of_ties
 
 #: Strengths where none are given: 0, infinity, and three to a decade between.
 N_TIES = 24

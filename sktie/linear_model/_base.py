@@ -34,6 +34,7 @@ REMEDIES = {
     "C": "Use a positive number; C=np.inf means no decay, and C='auto' to have it "
     "chosen.",
     "tie_intercept": "Use True (as strong as `tie`), False (free), or a strength.",
+    "max_distance": "Use a distance from 0, or None for the strength `tie`.",
     "pair": "Use None, a column of X, FrozenEstimator(fitted_classifier), or "
     "(coef, intercept).",
 }
@@ -145,12 +146,16 @@ class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
         return f"tie={tie} with tie_intercept={self.tie_intercept}"
 
     def _solve(
-        self, problem: TiedProblem, previous: Any, callback: IterationHook | None
+        self,
+        problem: TiedProblem,
+        previous: Any,
+        callback: IterationHook | None,
+        tol: float,
     ) -> SolverResult:
         """Minimise from a fitting start; from zero where that leads nowhere."""
         solver = SOLVERS[self._solver(problem)]
         options: dict[str, Any] = {
-            "tol": float(self.tol),
+            "tol": tol,
             "max_iter": self.max_iter,
             "hook": self._hook(callback),
         }

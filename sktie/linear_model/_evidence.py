@@ -11,6 +11,7 @@ from sktie._prior import find_prior
 from sktie._problem import TiedProblem
 from sktie._tie import ToFixed
 from sktie._typing import FloatArray
+from sktie.linear_model._distance import tie_at_distance
 from sktie.linear_model._path import NoMinimum, Path
 
 #: What stands for a strength to be chosen.
@@ -44,8 +45,15 @@ def set_strengths(model: Any, path: Path) -> None:
         Where there is no evidence to maximise.
     """
     wanted = [name for name in ("tie", "C") if getattr(model, name) == AUTO]
-    if wanted:
-        asked = " and ".join(f"{name}='auto'" for name in wanted)
+    asked = " and ".join(f"{name}='auto'" for name in wanted)
+    if model.max_distance is not None:
+        if wanted:
+            raise ValueError(
+                f"max_distance={model.max_distance:g} with {asked}; expected numbers "
+                "beside it. Use GridSearchCV to choose C, or max_distance=None."
+            )
+        model.tie_, model.C_ = tie_at_distance(model, path), float(model.C)
+    elif wanted:
         _check(model, path, asked)
         ties, Cs = TIES, CS
         if "tie" not in wanted:

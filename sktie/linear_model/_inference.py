@@ -11,6 +11,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from sktie._design import Design
 from sktie._domains import domain_index, encode_domains
+from sktie._leave_one_out import Survey, row_spreads, survey
+from sktie._linalg import TINY
 from sktie._loss import ClassLoss, classification_loss, of_classes, probability
 from sktie._posterior import Posterior, spread
 from sktie._problem import TiedProblem
@@ -53,9 +55,9 @@ class InferenceMixin(TiedLinearModel):
         weight = problem.weight
         if factors is not None and weight is not None:
             weight = weight * factors[of_classes(problem.loss).class_index(problem.y)]
-        hessians, scale, pull, free_hub, mean_decay, _ = problem.system(
-            problem.hessians(members)
-        )
+        rows = survey(problem, members)
+        hessians, scale, pull, free_hub, mean_decay, _ = problem.system(rows.hessians)
+        exists = result.status is not Status.UNBOUNDED
         self._curvature = {
             "hessians": hessians,
             "products": problem.gradient_products(members, weight),
@@ -64,7 +66,8 @@ class InferenceMixin(TiedLinearModel):
             "free_hub": free_hub,
             "mean_decay": mean_decay,
             "decay": np.tile(problem.member_decay, problem.loss.n_outputs),
-            "exists": result.status is not Status.UNBOUNDED,
+            "exists": exists,
+            "skew": _skew(problem, rows) if exists else np.zeros_like(members),
         }
 
     def coef_covariance(
@@ -149,8 +152,7 @@ class InferenceMixin(TiedLinearModel):
         -------
         lower : ndarray of shape (1 or n_classes, n_coefs + 1)
             Lower bounds for ``np.column_stack([coef_, intercept_])``, the intercept
-            last; of the shape of ``coef_`` where ``fit_intercept=False``. They are
-            normal: the coefficient minus a multiple of its standard error.
+            last; of the shape of ``coef_`` where ``fit_intercept=False``.
         upper : ndarray of shape (1 or n_classes, n_coefs + 1)
             Upper bounds, likewise.
 
@@ -158,12 +160,22 @@ class InferenceMixin(TiedLinearModel):
         ------
         ValueError
             As `coef_covariance`; or for a coverage outside (0, 1).
+
+        Notes
+        -----
+        Intervals are normal, a multiple of the standard error to each side. Those of
+        "sandwich" have the coefficient in their middle; those of "laplace" the mean of
+        its distribution, which is skewed: with few rows it lies further from zero than
+        the coefficient, the most probable value. It is known to the first order, from
+        the third derivatives of the loss, and is never taken to be more than one
+        standard error away.
         """
         multiple = _multiple(coverage)
         place, centre = self._place(domain), self._join(self.coef_, self.intercept_)
         if place is not None and place < len(self.domains_):
             own = self.domain_coef_[place], self.domain_intercept_[place]
             centre = self._join(*own)
+        centre = centre + self._skews(kind)[-1 if place is None else place]
         variance = np.diag(self.coef_covariance(domain, kind=kind))
         width = multiple * np.sqrt(np.maximum(variance, 0)).reshape(centre.shape)
         width = width.astype(centre.dtype)
@@ -212,7 +224,8 @@ class InferenceMixin(TiedLinearModel):
         -----
         The interval is normal on the scale of ``log(p / (1 - p))`` of each class alone,
         with the variance of its linear approximation in the coefficients (the delta
-        method, exact for two classes), and is transformed back.
+        method, exact for two classes), and is transformed back. Its middle is that of
+        `coef_interval`; it is stretched to hold what `predict_proba` returns.
 
         Examples
         --------
@@ -221,7 +234,7 @@ class InferenceMixin(TiedLinearModel):
         >>> model = TiedLogisticRegression(store_covariance=True).fit(X, y)
         >>> lower, upper = model.predict_interval([[3.0]], coverage=0.5)
         >>> print(f"{lower[0, 1]:.2f} to {upper[0, 1]:.2f}")
-        0.42 to 0.84
+        0.47 to 0.86
         """
         multiple = _multiple(coverage)
         self._check_kept()
@@ -231,11 +244,10 @@ class InferenceMixin(TiedLinearModel):
             unseen = design.bounds[-1] > design.bounds[-2]
             last = self._unseen(mean) if unseen else mean
             covariances = np.concatenate([covariances, last[np.newaxis]])
-        raw = design.predict(members)
+        point = probability(design.predict(members))
+        raw = design.predict(members + self._skews(kind)[: len(members)])
         log_odds, width = _log_odds(design, raw, covariances, self._loss())
         width *= multiple
-        # The rounding of softmax may differ from that of the logarithm of the odds.
-        point = probability(raw)
         lower = expit(log_odds - width).astype(point.dtype)
         upper = expit(log_odds + width).astype(point.dtype)
         return np.minimum(lower, point), np.maximum(upper, point)
@@ -291,6 +303,13 @@ class InferenceMixin(TiedLinearModel):
             return posterior.sandwich(known["products"])
         return posterior.covariances, posterior.mean_covariance
 
+    def _skews(self, kind: str) -> FloatArray:
+        """Return where means lie from modes: of the members, and of their mean."""
+        skew = self._loss().expand(self._curvature["skew"])
+        skew = np.concatenate([skew, skew.mean(axis=0, keepdims=True)])
+        skew = skew.astype(self.coef_.dtype)
+        return np.asarray(skew if kind == "laplace" else np.zeros_like(skew))
+
     def _check_determined(self, posterior: Posterior) -> None:
         """Check that rows, decay and tie leave no direction of parameters open.
 
@@ -327,6 +346,36 @@ class InferenceMixin(TiedLinearModel):
         precision = _strength(known["weight"], known["scale"]) + known["decay"]
         n_domains = len(known["hessians"])
         return mean + np.diag((1 + 1 / n_domains) / precision)
+
+
+def _skew(problem: TiedProblem, rows: Survey) -> FloatArray:
+    """Return the means of the parameters less their modes, to the first order.
+
+    For a density ``exp(-f)``, K the Hessian of f at its minimum and T its third
+    derivatives, that is ``-1/2 K^-1 sum_kl T_kl K^-1_kl``. The third derivatives are
+    those of the loss, row by row; no mean is moved by more than a standard error.
+    """
+    shape, loss = problem.coordinates.shape, problem.loss
+    try:
+        posterior = problem.posterior(rows.hessians)
+        spreads = row_spreads(problem, posterior.covariances)
+    except np.linalg.LinAlgError:  # some direction is open: there will be no interval
+        return np.zeros(shape)
+    basis = loss.expand(np.eye(loss.n_outputs))
+    chance = probability(loss.expand(rows.raw.T).T)
+    if loss.n_outputs == 1:
+        third = spreads[:, 0] * (1 - 2 * chance[:, 1:])
+    else:
+        of_scores = basis @ spreads @ basis.T
+        third = np.einsum("ikk->ik", of_scores)
+        third = third - 2 * np.einsum("ikl,il->ik", of_scores, chance)
+        third = third @ basis
+    third = np.einsum("ikl,il->ik", rows.bend, third)
+    totals = problem.row_sums(third).reshape(shape[0], -1)
+    skew = -0.5 * posterior.apply(totals)
+    deviation = np.sqrt(np.maximum(np.einsum("tjj->tj", posterior.covariances), TINY))
+    largest = np.abs(skew / deviation).max(axis=1, keepdims=True, initial=1.0)
+    return np.asarray((skew / largest).reshape(shape))
 
 
 def _strength(weight: FloatArray, scale: FloatArray) -> FloatArray:

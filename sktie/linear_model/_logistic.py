@@ -33,6 +33,7 @@ from sktie._typing import FloatArray, IntArray, Matrix
 from sktie._validation import check_parameters, unchanged_on_error
 from sktie.linear_model._base import REMEDIES
 from sktie.linear_model._classifier import TiedLinearClassifier
+from sktie.linear_model._distance import DISTANCE_TOL
 from sktie.linear_model._evidence import AUTO, set_strengths
 from sktie.linear_model._inference import InferenceMixin
 from sktie.linear_model._pair import resolve_anchor
@@ -115,6 +116,12 @@ class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
     C : float or "auto", default=1.0
         Inverse strength of the weight decay, in (0, inf], as in scikit-learn. "auto"
         is as above; both may be "auto".
+    max_distance : float or None, default=None
+        A constraint in place of ``tie``, which does not count then: minimise the rest
+        of the objective subject to ``Omega <= max_distance^2``. Intercepts count in
+        Omega with ``tie_intercept=True``; a strength of their own remains a penalty.
+        ``tie_`` is the multiplier of ``Omega / 2``: that tie has the same minimum. It
+        is 0 where the constraint does not act and infinity for 0.
     decay : {"each", "shared"}, default="each"
         With domains: decay every ``w_t``, or only once their mean. At ``tie=inf``
         the first equals ``LogisticRegression(C=C/T)``, the second
@@ -172,7 +179,7 @@ class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
     domain_intercept_ : ndarray of shape (n_domains, 1 or n_classes)
         Intercepts of each domain. Only with domains.
     tie_, C_ : float
-        The strengths of the fit, given or chosen.
+        The strengths of the fit, given, chosen, or found by ``max_distance``.
     log_evidence_ : float
         Log evidence at these, up to a constant: half of ``log(2 pi)`` for each flat
         direction of the prior (for two classes the common intercept, as ``sqrt(T)``
@@ -256,6 +263,7 @@ class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
         "pair": [None, str, Integral, tuple, HasMethods("fit")],
         "tie": [Interval(Real, 0, None, closed="both"), StrOptions({AUTO})],
         "C": [Interval(Real, 0, None, closed="right"), StrOptions({AUTO})],
+        "max_distance": [None, Interval(Real, 0, None, closed="left")],
         "decay": [StrOptions({"each", "shared"})],
         "tie_intercept": ["boolean", Interval(Real, 0, None, closed="both")],
         "fit_intercept": ["boolean"],
@@ -277,6 +285,7 @@ class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
         *,
         tie: float | str = 1.0,
         C: float | str = 1.0,
+        max_distance: float | None = None,
         decay: str = "each",
         tie_intercept: bool | float = True,
         fit_intercept: bool = True,
@@ -294,6 +303,7 @@ class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
         self.pair = pair
         self.tie = tie
         self.C = C
+        self.max_distance = max_distance
         self.decay = decay
         self.tie_intercept = tie_intercept
         self.fit_intercept = fit_intercept
@@ -350,16 +360,21 @@ class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
                 workers(self.n_jobs, rows.design.n_lanes) as crew,
                 fit_callbacks(self, X, y, self.max_iter) as callback,
             ):
-                path = Path(self, rows, crew)
+                path = Path(self, rows, crew, self._tol())
                 set_strengths(self, path)
                 self._check_classes(rows, self.tie_)
                 problem = path.problem(self.tie_, self.C_)
                 self._check_room(problem)
-                result = self._solve(problem, previous, callback)
+                result = self._solve(problem, previous, callback, path.tol)
                 self._keep(problem, result, rows.everything.factors)
             self._warn(result)
             self._store(problem, result)
         return self
+
+    def _tol(self) -> float:
+        """Return the gap to reach: distances need fits that are more exact."""
+        tol = float(self.tol)
+        return tol if self.max_distance is None else min(tol, DISTANCE_TOL)
 
     def _read(
         self, X: Any, y: Any, sample_weight: Any, sample_domain: Any, X_unlabeled: Any

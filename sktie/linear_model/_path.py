@@ -37,6 +37,11 @@ class Stop:
     result: SolverResult
     members: FloatArray
 
+    @property
+    def progress(self) -> tuple[int, float, float]:
+        """Iterations, objective and relative gap, as callbacks are told."""
+        return self.result.n_iter, self.result.value, self.result.gap
+
 
 class NoMinimum(ValueError):
     """A setting at which there is nothing to find; says why."""
@@ -53,11 +58,16 @@ class Path:
         The rows it has read.
     crew : Workers
         Threads.
+    tol : float or None, default=None
+        Relative gap at which a fit ends; None is the model's own.
     """
 
-    def __init__(self, model: Any, rows: Any, crew: Workers) -> None:
+    def __init__(
+        self, model: Any, rows: Any, crew: Workers, tol: float | None = None
+    ) -> None:
         self.model = model
         self.rows = rows
+        self.tol = float(model.tol if tol is None else tol)
         problem = model._problem(rows, crew)
         self._base: TiedProblem = replace(problem, last=LastPass())
         self._solver = model._solver(self._base)
@@ -104,7 +114,7 @@ class Path:
         except ValueError as error:
             raise NoMinimum(str(error)) from None
         problem = self.problem(tie, C, extra)
-        options: dict[str, Any] = {"tol": float(model.tol), "max_iter": model.max_iter}
+        options: dict[str, Any] = {"tol": self.tol, "max_iter": model.max_iter}
         result = None
         if self._last is not None:
             theta = problem.coordinates.locate(self._last)
@@ -114,15 +124,24 @@ class Path:
                 near = TiedCurvature(problem, self._hessians)
                 result = newton_from(problem, theta, near, **options)
         if result is None or not self._found(result):
-            result = model._solve(problem, None, None)
+            result = model._solve(problem, None, None, self.tol)
         if not self._found(result):
             raise NoMinimum(f"{result.status.value} (relative gap {result.gap:.1e})")
         members = problem.members(result.theta)
         self._last = members
         return Stop(tie, C, problem, result, members)
 
+    def store(self, stop: Stop) -> None:
+        """Set the fitted attributes of the model."""
+        self.model._store(stop.problem, stop.result)
+
+    @staticmethod
+    def public(stop: Stop, raw: FloatArray) -> FloatArray:
+        """Return raw predictions in the columns that users know."""
+        return np.asarray(stop.problem.loss.expand(raw.T).T)
+
     def _found(self, result: SolverResult) -> bool:
-        return result.status.success or result.gap <= self.model.tol
+        return result.status.success or result.gap <= self.tol
 
     def posterior(self, stop: Stop) -> Posterior:
         """Return the Laplace approximation there; its Hessians serve the next fit."""
@@ -156,7 +175,7 @@ class Path:
                 problem,
                 problem.coordinates.locate(stop.members),
                 near,
-                tol=float(self.model.tol),
+                tol=self.tol,
                 max_iter=self.model.max_iter,
             )
             if not self._found(result):

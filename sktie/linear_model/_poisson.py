@@ -290,8 +290,9 @@ class TiedPoissonRegressor(TiedLinearRegressor):
                 fit_callbacks(self, X, y, self.max_iter) as callback,
             ):
                 C = 1.0 / self.alpha_ if self.alpha_ > 0 else np.inf
-                problem = Path(self, rows, crew).problem(self.tie_, C)
-                result = self._solve(problem, previous, callback)
+                path = Path(self, rows, crew)
+                problem = path.problem(self.tie_, C)
+                result = self._solve(problem, previous, callback, path.tol)
             self._warn(result)
             self._store(problem, result)
         return self

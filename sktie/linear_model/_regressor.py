@@ -118,9 +118,9 @@ class TiedLinearRegressor(RegressorMixin, TiedLinearModel):
         return RegressionRows(y, weight, design)
 
     def _tie(self, rows: RegressionRows) -> Tie:
-        """Return the tie that ``pair`` asks for, of strength 1."""
+        """Return the tie that ``pair`` asks for; a path sets the strengths."""
         n_features, n_outputs = rows.design.n_features, rows.y.shape[1]
-        strengths = self._strengths(n_features, 1.0)
+        strengths: FloatArray = np.ones(rows.design.n_coefs)
         if hasattr(self, "domains_"):
             return Tie(ToMean(), strengths)
         if self.pair is None:

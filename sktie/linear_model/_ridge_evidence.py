@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import minimize
 
+from sktie._typing import FloatArray
 from sktie.linear_model._evidence import AUTO
 from sktie.linear_model._path import NoMinimum
 from sktie.linear_model._ridge_path import RidgePath, RidgeStop, determined
@@ -38,7 +39,9 @@ def set_strengths(model: Any, path: RidgePath) -> None:
     """
     given = [getattr(model, name) for name in NAMES]
     wanted = [isinstance(value, str) and value == AUTO for value in given]
-    setting = [None if auto else value for value, auto in zip(given, wanted, strict=True)]
+    setting: list[Any] = [
+        None if auto else value for value, auto in zip(given, wanted, strict=True)
+    ]
     if any(wanted):
         asked = " and ".join(
             f"{name}='auto'" for name, auto in zip(NAMES, wanted, strict=True) if auto
@@ -120,7 +123,8 @@ class Evidence:
                 value = self._value(setting)
             except NoMinimum as error:
                 text = ", ".join(
-                    f"{name}={value}" for name, value in zip(NAMES, setting, strict=True)
+                    f"{name}={value}"
+                    for name, value in zip(NAMES, setting, strict=True)
                 )
                 self.failure = self.failure or f"{text}: {error}"
                 value = -np.inf
@@ -135,7 +139,10 @@ class Evidence:
         stop = RidgeStop(setting[0], setting[1], problem, problem.solve())
         variance = noise_variance(path, stop)
         if not (variance > 0).all():
-            raise NoMinimum("the rows are fitted without error, or are too few")
+            raise NoMinimum(
+                "the rows are fitted without error, or too few for a variance "
+                f"(n_samples={path.rows.design.n_rows})"
+            )
         posterior = determined(problem.posterior())
         log_ratio = problem.log_det_of_prior(posterior) - posterior.log_det
         if problem.free_intercept:
@@ -149,17 +156,17 @@ class Evidence:
         if not self._free:
             self(self._fixed)
             return self._fixed
-        unit = self._unit()
+        unit, coarse = self._unit(), GRID[:: 1 + (len(self._free) > 2)]
         grids = [
-            [np.log(value * (1.0 if k == 2 else unit)) for value in GRID]
+            [np.log(value * (1.0 if k == 2 else unit)) for value in coarse]
             for k in self._free
         ]
         for logs in product(*grids):
             self(self._with(logs))
         best = self._refined(self._best(list(self.values)))
-        for shared in self._ends(best):
+        for end in self._ends(best):
             # At an end of one dial the others are searched again.
-            best = self._best([best, self._refined(shared)])
+            best = self._best([best, self._refined(end)])
         return best
 
     def _unit(self) -> float:
@@ -176,21 +183,23 @@ class Evidence:
             for setting in settings
             if self(list(setting)) >= top - EQUAL * max(1.0, abs(top))
         ]
-        return list(max(equal, key=lambda s: (np.isinf(s).sum(), self(list(s)))))
+        return list(max(equal, key=lambda s: (sum(map(_at_end, s)), self(list(s)))))
 
     def _ends(self, best: list[Any]) -> list[list[Any]]:
-        """Return the setting with ties at infinity: each alone, and both."""
-        dials = [k for k in self._free if k != 1]
-        chosen = [dials, *([k] for k in dials)] if len(dials) > 1 else [dials]
-        return [
-            [np.inf if k in ends else value for k, value in enumerate(best)]
-            for ends in chosen
-            if ends
-        ]
+        """Return the setting with ties at an end of their dials, one or both."""
+        dials = [[*(0.0, np.inf)[k == 2 :], best[k]] for k in self._free if k != 1]
+        others = [k for k in self._free if k != 1]
+        found = []
+        for values in product(*dials):
+            setting = list(best)
+            for k, value in zip(others, values, strict=True):
+                setting[k] = value
+            found.append(setting)
+        return found[:-1]
 
     def _refined(self, start: list[Any]) -> list[Any]:
         """Search around a setting, in the logarithms of what is free and finite."""
-        free = [k for k in self._free if np.isfinite(start[k])]
+        free = [k for k in self._free if not _at_end(start[k])]
         self(start)
         if not free or not np.isfinite(self(start)):
             return start
@@ -201,7 +210,7 @@ class Evidence:
                 found[k] = float(np.exp(log))
             return found
 
-        centre = np.log([start[k] for k in free])
+        centre: FloatArray = np.log(np.array([start[k] for k in free]))
         found = minimize(
             lambda logs: -self(setting(logs)),
             centre,
@@ -219,6 +228,10 @@ class Evidence:
         for k in free:
             rounded[k] = float(f"{rounded[k]:.4g}")
         return rounded
+
+
+def _at_end(strength: Any) -> bool:
+    return not isinstance(strength, bool) and (strength == 0 or np.isinf(strength))
 
 
 def noise_variance(path: RidgePath, stop: RidgeStop) -> Any:

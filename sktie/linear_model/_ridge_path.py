@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,10 @@ from sktie.linear_model._regressor import RegressionRows
 
 #: Numbers that the Gram matrices of all domains may hold: 1 GiB.
 MOST_NUMBERS = 1 << 27
+#: Numbers of rows in their principal axes that are kept: half a GiB.
+MOST_SCORES = 1 << 26
+#: Least eigenvalue, relative to the largest, that rounding leaves something of.
+SOUND = 1e-12
 #: A leverage this near to 1 leaves a prediction to its own row, but for rounding.
 ALONE = 1e-9
 
@@ -40,6 +45,27 @@ class RidgeStop:
     alpha: float
     problem: TiedSquares
     minimum: SquaresMinimum
+
+    @property
+    def progress(self) -> tuple[int, float, float]:
+        """Iterations, objective and relative gap, as callbacks are told."""
+        return 0, float(self.minimum.values.sum()), 0.0
+
+
+@dataclass(frozen=True)
+class _Scores:
+    """Rows in the principal axes of their domains.
+
+    Attributes
+    ----------
+    values : ndarray of shape (n_domains, n_features)
+        Eigenvalues of the Gram matrices.
+    blocks : list of (slice, int, ndarray)
+        Places of rows, their domain, and their squared coordinates.
+    """
+
+    values: FloatArray
+    blocks: list[tuple[slice, int, FloatArray]]
 
 
 class RidgePath:
@@ -75,7 +101,7 @@ class RidgePath:
     @property
     def n_numbers(self) -> int:
         """Numbers that the Hessians of all domains hold."""
-        return self.rows.design.n_domains * self.rows.design.n_coefs**2
+        return int(self.rows.design.n_domains * self.rows.design.n_coefs**2)
 
     def _check_room(self) -> None:
         if self.n_numbers > MOST_NUMBERS:
@@ -117,6 +143,15 @@ class RidgePath:
         problem = self.problem(tie, alpha, tie_intercept)
         return RidgeStop(tie, alpha, problem, problem.solve())
 
+    def store(self, stop: RidgeStop) -> None:
+        """Set the fitted attributes of the model."""
+        self.model._store_stop(self, stop)
+
+    @staticmethod
+    def public(stop: RidgeStop, raw: FloatArray) -> FloatArray:
+        """Return raw predictions in the columns that users know: these."""
+        return raw
+
     def without_each_row(self, stop: RidgeStop) -> tuple[FloatArray, int]:
         r"""Return exact leave-one-out predictions, in the design's order.
 
@@ -136,8 +171,7 @@ class RidgePath:
         NoMinimum
             Where a row alone determines some coefficient.
         """
-        found = determined(stop.problem.posterior())
-        leverage = self._leverages(stop.problem, found)
+        leverage = self._leverages(stop.problem)
         left = 1.0 - leverage
         if (left < ALONE).any():
             row = int(np.argmin(left))
@@ -163,20 +197,52 @@ class RidgePath:
         if design.fit_intercept:
             level += members[..., -1]
         found = np.empty(self.rows.y.shape)
-        for domain, blocks in design.domain_blocks(1):
+        for domain, blocks in design.tall_blocks:
             for block in blocks:
                 rows = design.features(block) - problem.points[domain]
                 found[block.start : block.stop] = rows @ slopes[domain].T
                 found[block.start : block.stop] += level[domain]
         return found
 
-    def _leverages(self, problem: TiedSquares, posterior: Posterior) -> FloatArray:
+    @cached_property
+    def _scores(self) -> _Scores:
+        """Squared principal components of all rows, for leverages of separate fits."""
+        moments, design = self._base.moments, self.rows.design
+        values, vectors = np.linalg.eigh(moments.gram)
+        values = np.maximum(values, 0.0)
+
+        def rotate(item: tuple[int, list[Any]]) -> list[tuple[slice, int, FloatArray]]:
+            domain, blocks = item
+            return [
+                (
+                    slice(block.start, block.stop),
+                    domain,
+                    np.square(
+                        (design.features(block) - moments.mean[domain])
+                        @ vectors[domain]
+                    ),
+                )
+                for block in blocks
+            ]
+
+        parts = self._crew.map(rotate, design.tall_blocks)
+        return _Scores(values, [block for part in parts for block in part])
+
+    def _leverages(self, problem: TiedSquares) -> FloatArray:
         """Return the share of each row in its own prediction, (n_rows,)."""
         design, weight = self.rows.design, self.rows.weight
         n_features = design.n_features
-        covariances = posterior.covariances
         masses = problem.moments.mass
         found = np.empty(design.n_rows)
+        if problem.apart and design.n_rows * n_features <= MOST_SCORES:
+            held = self._scores.values + problem.decay[:n_features]
+            if (held > SOUND * held.max(axis=1, initial=0.0, keepdims=True)).all():
+                for place, domain, squares in self._scores.blocks:
+                    found[place] = squares @ (1.0 / held[domain])
+                    if problem.free_intercept:
+                        found[place] += 1.0 / masses[domain]
+                return found if weight is None else found * weight
+        covariances = determined(problem.posterior()).covariances
 
         def measure(item: tuple[int, list[Any]]) -> None:
             domain, blocks = item
@@ -193,7 +259,7 @@ class RidgePath:
                     own += 1.0 / masses[domain]
                 found[place] = own
 
-        self._crew.map(measure, design.domain_blocks(1))
+        self._crew.map(measure, design.tall_blocks)
         return found if weight is None else found * weight
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, final
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.linear_model import LogisticRegression
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import check_scoring
 
 from sktie._loss import log_probability, most_probable, probability
@@ -20,15 +21,15 @@ class Held:
 
     Attributes
     ----------
-    y : ndarray of shape (n,)
-        Class of each, as an index.
+    y : ndarray of shape (n,) or (n, n_targets)
+        Class of each, as an index; or targets.
     weight : ndarray of shape (n,)
         Weights in the score.
     domain : ndarray of shape (n,)
         Number of each row's domain, 0 where there are none.
     """
 
-    y: IntArray
+    y: Array
     weight: FloatArray
     domain: IntArray
 
@@ -95,6 +96,17 @@ class Predicted(ClassifierMixin, BaseEstimator):
         return np.asarray(self.classes[most_probable(self.raw)])
 
 
+class Known(RegressorMixin, BaseEstimator):
+    """Stands for a fitted regressor before scorers: what it predicts is known."""
+
+    def __init__(self, predicted: FloatArray) -> None:
+        self.predicted = predicted
+
+    def predict(self, X: Any) -> FloatArray:
+        """Return what is known."""
+        return self.predicted
+
+
 def _log_loss(raw: FloatArray, y: IntArray) -> FloatArray:
     if raw.shape[1] == 1:  # of both classes' logarithms one is enough
         margin = np.where(y == 1, raw[:, 0], -raw[:, 0])
@@ -110,19 +122,34 @@ def _hits(raw: FloatArray, y: IntArray) -> FloatArray:
 ROWWISE = {"neg_log_loss": _log_loss, "accuracy": _hits}
 
 
+def _squares(raw: FloatArray, y: FloatArray) -> FloatArray:
+    return -np.asarray(np.square(y - raw).mean(axis=1))
+
+
+def _distances(raw: FloatArray, y: FloatArray) -> FloatArray:
+    return -np.asarray(np.abs(y - raw).mean(axis=1))
+
+
+#: The same for regressors; targets count alike.
+ROWWISE_TARGETS = {
+    "neg_mean_squared_error": _squares,
+    "neg_mean_absolute_error": _distances,
+}
+
+
 #: Scores that differ by less, relatively, differ by where the fits stopped.
 EQUAL = 1e-6
 
 
-class Scores:
+class GridScores(ABC):
     """Scores of every setting of a grid.
 
     Parameters
     ----------
-    scoring : str, callable or None
-        A scorer; None is "neg_log_loss".
-    classes : ndarray of shape (n_classes,)
-        Class labels.
+    rowwise : callable or None
+        Scores of rows, from raw predictions and targets, where their mean is the score.
+    scorer : callable
+        A scorer of scikit-learn, for other scores.
     shape : tuple of int
         Numbers of settings along each axis of the grid.
     n_domains : int
@@ -130,16 +157,22 @@ class Scores:
     """
 
     def __init__(
-        self, scoring: Any, classes: Array, shape: tuple[int, int], n_domains: int
+        self, rowwise: Any, scorer: Any, shape: tuple[int, int], n_domains: int
     ) -> None:
-        self._rowwise = ROWWISE.get(scoring or "neg_log_loss")
-        self._scorer: Any = check_scoring(LogisticRegression(), scoring or "accuracy")
-        self._classes = classes
+        self._rowwise = rowwise
+        self._scorer = scorer
         self._folds: list[FloatArray] = []
         self._errors = np.full(shape, np.nan)
         self._shape = shape
         self._sums = np.zeros((n_domains, *shape))
         self._masses = np.zeros((n_domains, *shape))
+
+    #: Relative difference below which scores are equal.
+    slack = EQUAL
+
+    @abstractmethod
+    def _known(self, raw: FloatArray, y: Array) -> tuple[Any, Array]:
+        """Return an estimator of known predictions, and the targets as they were."""
 
     @property
     def by_row(self) -> bool:
@@ -153,9 +186,9 @@ class Scores:
     def add(self, place: tuple[int, int], raw: FloatArray, held: Held) -> float:
         """Return the score of what a setting predicts for the rows held out."""
         if self._rowwise is None:
-            y = self._classes[held.y]
+            predicted, y = self._known(raw, held.y)
             rows = np.arange(len(y))[:, np.newaxis]
-            score = float(self._scorer(Predicted(self._classes, raw), rows, y))
+            score = float(self._scorer(predicted, rows, y))
             self._folds[-1][place] = score
             return score
         scores = self._rowwise(raw, held.y)
@@ -188,8 +221,68 @@ class Scores:
             return np.where(failed, -np.inf, self._sums / self._masses)
 
 
+@final
+class Scores(GridScores):
+    """Scores of classifiers.
+
+    Parameters
+    ----------
+    scoring : str, callable or None
+        A scorer; None is "neg_log_loss".
+    classes : ndarray of shape (n_classes,)
+        Class labels.
+    shape : tuple of int
+        Numbers of settings along each axis of the grid.
+    n_domains : int
+        Number of domains.
+    """
+
+    def __init__(
+        self, scoring: Any, classes: Array, shape: tuple[int, int], n_domains: int
+    ) -> None:
+        scorer = check_scoring(LogisticRegression(), scoring or "accuracy")
+        rowwise = ROWWISE.get(scoring or "neg_log_loss")
+        super().__init__(rowwise, scorer, shape, n_domains)
+        self._classes = classes
+
+    def _known(self, raw: FloatArray, y: Array) -> tuple[Any, Array]:
+        return Predicted(self._classes, raw), self._classes[y]
+
+
+@final
+class TargetScores(GridScores):
+    """Scores of regressors, whose raw predictions are what they predict.
+
+    Parameters
+    ----------
+    scoring : str, callable or None
+        A scorer; None is "neg_mean_squared_error".
+    flat : bool
+        Whether targets are one column, and were given as such.
+    shape, n_domains : tuple of int, int
+        As above.
+    """
+
+    # Exact fits: only rounding makes equal scores differ.
+    slack = 1e-12
+
+    def __init__(
+        self, scoring: Any, flat: bool, shape: tuple[int, int], n_domains: int
+    ) -> None:
+        scorer = check_scoring(Ridge(), scoring or "r2")
+        rowwise = ROWWISE_TARGETS.get(scoring or "neg_mean_squared_error")
+        super().__init__(rowwise, scorer, shape, n_domains)
+        self._flat = flat
+
+    def _known(self, raw: FloatArray, y: Array) -> tuple[Any, Array]:
+        return (Known(raw[:, 0]), y[:, 0]) if self._flat else (Known(raw), y)
+
+
 def choose(
-    means: FloatArray, errors: FloatArray, one_standard_error: bool
+    means: FloatArray,
+    errors: FloatArray,
+    one_standard_error: bool,
+    slack: float = EQUAL,
 ) -> tuple[int, int]:
     """Return the place of the best score: of equal ones the last tie, the first C.
 
@@ -199,9 +292,11 @@ def choose(
         Scores and their standard errors; ties ascend.
     one_standard_error : bool
         Whether a stronger tie within one standard error of the best is preferred.
+    slack : float, default=EQUAL
+        Relative difference below which scores are equal.
     """
     best = means.max()
-    equal = means >= best - EQUAL * abs(best)
+    equal = means >= best - slack * abs(best)
     tie = int(np.flatnonzero(equal.any(axis=0))[-1])
     C = int(np.flatnonzero(equal[:, tie])[0])
     if one_standard_error:

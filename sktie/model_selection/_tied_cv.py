@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from numbers import Integral, Real
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.model_selection import StratifiedKFold
-from sklearn.utils import _safe_indexing, indexable
 
-from sktie._compat import (
-    Interval,
-    StrOptions,
-    fit_callbacks,
-    n_samples_of,
-    with_callbacks,
-)
-from sktie._parallel import workers
+from sktie._compat import Interval, StrOptions, with_callbacks
 from sktie._prior import find_prior
-from sktie._typing import FloatArray, IntArray, IterationHook
-from sktie._validation import check_parameters, unchanged_on_error
+from sktie._typing import FloatArray, IntArray
+from sktie._validation import check_parameters
 from sktie.linear_model._base import REMEDIES
 from sktie.linear_model._classifier import TiedLinearClassifier
 from sktie.linear_model._logistic import TiedLogisticRegression
-from sktie.linear_model._path import NoMinimum, Path, Stop
-from sktie.model_selection._scores import Held, Scores, choose, held_rows
+from sktie.linear_model._path import Path
+from sktie.model_selection._holding_out import FOLDS, Data, HoldingOut, strengths_of
+from sktie.model_selection._scores import GridScores, Held, Scores, held_rows
 
-#: Folds where leave-one-out would not be honest, or is out of reach.
-FOLDS = 5
-#: Strengths between 0 and infinity, where only their number is given.
-WEAKEST, STRONGEST = 1e-3, 1e4
 #: Numbers that the Hessians of leave-one-out may hold.
 MOST_NUMBERS = 1 << 27
 #: What is passed on to the model.
@@ -49,7 +37,7 @@ PASSED = (
 )
 
 
-class TiedLogisticRegressionCV(TiedLinearClassifier):
+class TiedLogisticRegressionCV(HoldingOut, TiedLinearClassifier):
     """`TiedLogisticRegression` with `tie` and `C` chosen by cross-validation.
 
     For every C a path of fits runs from separate to shared, each from where the last
@@ -168,6 +156,8 @@ class TiedLogisticRegressionCV(TiedLinearClassifier):
     (5, 4)
     """
 
+    _decay_name = "C"
+
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "ties": [Interval(Integral, 2, None, closed="left"), "array-like"],
         "Cs": [Interval(Real, 0, None, closed="right"), "array-like"],
@@ -258,26 +248,8 @@ class TiedLogisticRegressionCV(TiedLinearClassifier):
             The fitted model itself.
         """
         check_parameters(self, REMEDIES)
-        data = _Data(X, y, sample_weight, sample_domain, X_unlabeled)
-        with unchanged_on_error(self):
-            for name in _fitted_names(self):
-                delattr(self, name)
-            self._check_cv()
-            self.ties_, self.Cs_ = grid_of_ties(self.ties), grid_of_Cs(self.Cs)
-            model = self._model(self.handle_unknown)
-            rows = model._read(*data)
-            with (
-                workers(self.n_jobs, rows.design.n_lanes) as crew,
-                fit_callbacks(self, X, y, self.ties_.size * self.Cs_.size) as callback,
-            ):
-                path = Path(model, rows, crew)
-                self._take(model)
-                scores = self._scores(path, data, callback)
-                self._conclude(scores)
-                if self.refit:
-                    stop = path.fit(self.tie_, self.C_)
-                    model._store(stop.problem, stop.result)
-                    self._take(model)
+        self._check_cv()
+        self._choose(Data(X, y, sample_weight, sample_domain, (X_unlabeled,)))
         return self
 
     def _check_cv(self) -> None:
@@ -291,137 +263,33 @@ class TiedLogisticRegressionCV(TiedLinearClassifier):
         parameters = {name: getattr(self, name) for name in PASSED}
         return TiedLogisticRegression(**parameters | {"handle_unknown": handle_unknown})
 
-    def _take(self, model: TiedLogisticRegression) -> None:
-        """Take over what a model has read or fitted."""
-        for name in _fitted_names(model):
-            setattr(self, name, getattr(model, name))
+    def _decay_grid(self) -> FloatArray:
+        return grid_of_Cs(self.Cs)
 
-    def _scores(
-        self, path: Path, data: _Data, callback: IterationHook | None
-    ) -> Scores:
-        """Return the scores of all settings, by the rows that `cv` holds out."""
-        design = path.rows.design
-        shape = (self.Cs_.size, self.ties_.size)
-        scores = Scores(self.scoring, self.classes_, shape, design.n_domains)
-        held, places = held_rows(path.rows, data.n_rows, data.sample_weight)
-        back = np.argsort(places)
-        held, labelled = held.take(back), places[back]
-        self.failures_: dict[tuple[float, float], str] = {}
-        self.cv_ = self._scheme(path)
-        if isinstance(self.cv_, str):
-            self.n_refitted_ = 0
-            scores.new_fold()
-            for place, stop in self._walk(path):
-                try:
-                    raw, n_refitted = path.without_each_row(stop)
-                except NoMinimum as error:
-                    self.failures_[stop.C, stop.tie] = str(error)
-                    continue
-                self.n_refitted_ += n_refitted
-                public = stop.problem.loss.expand(raw[back].T).T
-                self._tell(stop, scores.add(place, public, held), callback)
-            return scores
-        for train, test in self._splits(data, labelled, held):
-            scores.new_fold()
-            self._score_fold(scores, data, train, test, held, labelled, callback)
-        return scores
+    def _path(self, model: Any, rows: Any, crew: Any) -> Path:
+        return Path(model, rows, crew)
 
-    def _score_fold(
-        self,
-        scores: Scores,
-        data: _Data,
-        train: IntArray,
-        test: IntArray,
-        held: Held,
-        labelled: IntArray,
-        callback: IterationHook | None,
-    ) -> None:
-        """Fit every setting to some of the rows, and score it on others."""
-        model = self._model("shared")
-        part = data.take(train)
-        rows = model._read(*part)
+    def _new_scores(self, shape: tuple[int, int], n_domains: int) -> GridScores:
+        return Scores(self.scoring, self.classes_, shape, n_domains)
+
+    def _held_rows(self, path: Any, data: Data) -> tuple[Held, IntArray]:
+        return held_rows(path.rows, data.n_rows, data.sample_weight)
+
+    def _scheme(self, path: Any) -> Any:
+        if not isinstance(self.cv, str):
+            return FOLDS if self.cv is None else self.cv
+        knows = find_prior(self.pair) is not None
+        return FOLDS if knows or path.n_numbers > MOST_NUMBERS else self.cv
+
+    def _check_training(self, model: Any) -> None:
         if not np.array_equal(model.classes_, self.classes_):
             raise ValueError(
                 f"A training set of cv={self.cv!r} holds the classes "
                 f"{model.classes_.tolist()} of {self.classes_.tolist()}; expected all. "
                 "Use fewer folds, a stratified splitter, or cv='loo'."
             )
-        rest = data.take(test)
-        held = held.take(np.searchsorted(labelled, test))
-        if not held.weight.sum() > 0:
-            raise ValueError(
-                f"The {len(test)} rows held out by a fold weigh nothing; expected some "
-                "row of positive weight. Drop rows of weight zero, or shuffle folds."
-            )
-        with workers(self.n_jobs, rows.design.n_lanes) as crew:
-            path = Path(model, rows, crew)
-            for place, stop in self._walk(path):
-                model._store(stop.problem, stop.result)
-                raw = model._raw(rest.X, rest.sample_domain)
-                self._tell(stop, scores.add(place, raw, held), callback)
 
-    def _walk(self, path: Path) -> Iterator[tuple[tuple[int, int], Stop]]:
-        """Yield the fits of all settings: up with the ties, and down again."""
-        for i, C in enumerate(self.Cs_):
-            there = range(self.ties_.size)
-            for j in there if i % 2 == 0 else reversed(there):
-                tie = float(self.ties_[j])
-                try:
-                    stop = path.fit(tie, float(C))
-                except NoMinimum as error:
-                    self.failures_[float(C), tie] = str(error)
-                    continue
-                yield (i, j), stop
-
-    def _tell(self, stop: Stop, score: float, callback: IterationHook | None) -> None:
-        if self.verbose:
-            print(f"C {stop.C:8.3g}  tie {stop.tie:8.3g}  score {score:.6g}")  # noqa: T201
-        if callback is not None:
-            callback(stop.result.n_iter, stop.result.value, stop.result.gap)
-
-    def _scheme(self, path: Path) -> Any:
-        """Return what holds rows out: folds where leaving one out cannot."""
-        if not isinstance(self.cv, str):
-            return FOLDS if self.cv is None else self.cv
-        knows = find_prior(self.pair) is not None
-        return FOLDS if knows or path.n_numbers > MOST_NUMBERS else self.cv
-
-    def _splits(
-        self, data: _Data, labelled: IntArray, held: Held
-    ) -> list[tuple[IntArray, IntArray]]:
-        """Return training and test positions among all rows; the unlabelled train."""
-        if isinstance(self.cv_, Integral):
-            found = self._stratified(int(self.cv_), held)
-        elif hasattr(self.cv_, "split"):
-            known = data.take(labelled)
-            try:
-                found = list(self.cv_.split(known.X, np.asarray(known.y)))
-            except (TypeError, ValueError) as error:
-                if "groups" not in str(error):
-                    raise
-                name = type(self.cv_).__name__
-                raise ValueError(
-                    f"cv={name}() needs groups, which fit does not take. Pass the "
-                    f"folds themselves: cv=list({name}(...).split(X, y, groups))."
-                ) from None
-        else:
-            # Positions of the user's, among all rows; only labelled ones are scored.
-            place = np.full(data.n_rows, -1)
-            place[labelled] = np.arange(len(labelled))
-            pairs = [(place[train], place[test]) for train, test in self.cv_]
-            found = [(train[train >= 0], test[test >= 0]) for train, test in pairs]
-        if not found:
-            raise ValueError(
-                f"cv={self.cv!r} has no folds; expected pairs of training and test "
-                "positions. A generator can be read once: pass list(...) of it."
-            )
-        rest = np.setdiff1d(np.arange(data.n_rows), labelled)
-        return [
-            (np.sort(np.concatenate([labelled[train], rest])), labelled[test])
-            for train, test in found
-        ]
-
-    def _stratified(self, n_folds: int, held: Held) -> list[tuple[IntArray, IntArray]]:
+    def _folds(self, n_folds: int, held: Held) -> list[tuple[IntArray, IntArray]]:
         """Return folds with equal shares of each class, or each class of a domain."""
         strata = held.y
         if self.stratify_domains:
@@ -435,89 +303,13 @@ class TiedLogisticRegressionCV(TiedLinearClassifier):
                 )
         return list(StratifiedKFold(n_folds).split(strata[:, np.newaxis], strata))
 
-    def _conclude(self, scores: Scores) -> None:
-        """Set the scores and the choice."""
-        self.scores_, self.standard_errors_ = scores.means, scores.standard_errors
-        if scores.by_row and hasattr(self, "domains_"):
-            self.domain_scores_ = scores.of_domains
-        if not np.isfinite(self.scores_).any():
-            raise ValueError(
-                f"None of {self.scores_.size} settings could be fitted and scored. "
-                f"The first failure: {next(iter(self.failures_.values()), 'no score')}"
-            )
-        if self.one_standard_error and np.isnan(self.standard_errors_).all():
-            raise ValueError(
-                f"one_standard_error=True, but scoring={self.scoring!r} with "
-                f"cv={self.cv!r} has no standard error; expected a mean over rows or "
-                "folds. Use scoring=None or 'accuracy', or cv=5."
-            )
-        i, j = choose(self.scores_, self.standard_errors_, self.one_standard_error)
-        self.C_, self.tie_ = float(self.Cs_[i]), float(self.ties_[j])
-        self.best_score_ = float(self.scores_[i, j])
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "coef_")
-
-
-class _Data(NamedTuple):
-    """What `fit` was given, so that folds can be cut from it."""
-
-    X: Any
-    y: Any
-    sample_weight: Any
-    sample_domain: Any
-    X_unlabeled: Any
-
-    @property
-    def n_rows(self) -> int:
-        return n_samples_of(self.X)
-
-    def take(self, rows: IntArray) -> _Data:
-        """Return some of the rows."""
-        parts = indexable(*self[:4])
-        cut = [None if part is None else _safe_indexing(part, rows) for part in parts]
-        return _Data._make([*cut, self.X_unlabeled])
-
-
-def _fitted_names(estimator: Any) -> list[str]:
-    """Return the names of what a fit has set."""
-    names = vars(estimator)
-    return [name for name in names if name.endswith("_") or name.startswith("_domain")]
-
-
-def grid_of_ties(ties: Any) -> FloatArray:
-    """Return the strengths to try, ascending, 0 and infinity among them."""
-    if isinstance(ties, Integral):
-        middle: FloatArray = np.geomspace(WEAKEST, STRONGEST, int(ties) - 2)
-    else:
-        middle = _strengths("ties", ties)
-        if (middle < 0).any():
-            raise ValueError(
-                f"ties holds {middle.min():g}; expected strengths from 0 (separate) to "
-                "inf (shared). Drop the negative ones."
-            )
-    return np.unique(np.concatenate([[0.0], middle, [np.inf]]))
-
 
 def grid_of_Cs(Cs: Any) -> FloatArray:
     """Return the inverse decays to try, ascending."""
-    found = np.unique(_strengths("Cs", Cs))
+    found = np.unique(strengths_of("Cs", Cs))
     if not len(found) or found[0] <= 0:
         raise ValueError(
             f"Cs={Cs!r}; expected positive numbers, at least one, as C of "
             "LogisticRegression. C=np.inf means no decay."
-        )
-    return found
-
-
-def _strengths(name: str, values: Any) -> FloatArray:
-    try:
-        found: FloatArray = np.atleast_1d(np.asarray(values, dtype=np.float64))
-    except (TypeError, ValueError):
-        raise ValueError(f"{name}={values!r}; expected an array of numbers.") from None
-    if found.ndim > 1 or np.isnan(found).any():
-        raise ValueError(
-            f"{name} has shape {found.shape} and {int(np.isnan(found).sum())} NaN; "
-            "expected one row of numbers. Flatten it, and drop what is missing."
         )
     return found

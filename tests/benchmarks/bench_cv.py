@@ -26,7 +26,7 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV
 
 from sktie import TiedLogisticRegression, TiedLogisticRegressionCV
-from sktie.model_selection._tied_cv import grid_of_ties
+from sktie.model_selection._holding_out import grid_of_ties
 
 QUESTION = "Time of a path of ties with leave-one-out, and how exact that is."
 PROBLEMS = {

@@ -3,11 +3,13 @@
 Rules, fixed before anything is measured:
 
 1. *defaults*: `SharedConvClassifier(random_state=seed)` on the 60000 training images,
-   three seeds. *affine*: the larger network of `LONG`, with a callable that turns,
+   three seeds. *affine*: the deeper network of `LONG`, with a callable that turns,
    scales, slants and shifts the images a little. `LONG` was chosen on the last 10000
-   training images, on which 12 epochs gave 99.47 %. Earlier choices gave 99.42 % on
-   the test images ((32, 64) filters, 128 hidden units, shifts by 2, 30 epochs) and,
-   with this network and 20 epochs, 99.48 %, one seed each.
+   training images, where 12 epochs gave 99.56 %, and (32, 64, 128) filters, each with
+   a pooling, 99.47 and 99.48 % at rates of 1e-2 and 3e-3. Earlier choices were
+   measured on the test images too, one seed each: 99.42 % ((32, 64) filters, 128
+   hidden units, shifts by 2, 30 epochs), 99.48 and 99.41 % ((32, 64, 128) filters, 20
+   and 30 epochs).
 2. *time to 99.0 %*: the default network, on both sides the same, two threads. A
    training is one cycle of Adam over E epochs. Each side has its own size of batches
    and of steps: those of `GRID` with the best accuracy on the last 10000 training
@@ -44,7 +46,13 @@ from sktie import SharedConvClassifier
 
 QUESTION = "Test accuracy on MNIST, and the wall time to 99.0 % beside PyTorch."
 SEEDS, TIME_SEEDS, THREADS, TARGET = 3, 8, 2, 0.99
-LONG = {"filters": (32, 64, 128), "dropout": 0.3, "max_iter": 30}
+LONG = {
+    "filters": (32, 32, 64, 64),
+    "pool_size": (1, 2, 1, 2),
+    "dropout": 0.3,
+    "learning_rate_init": 3e-3,
+    "max_iter": 20,
+}
 GRID = {"batch": [64, 128], "rate": [1e-2, 2e-2]}
 CHOICE_EPOCHS, CHOICE_SEEDS, EPOCHS = 3, 4, range(2, 8)
 SIDES = ("sktie", "PyTorch")
