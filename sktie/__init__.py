@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from sktie._features import FeatureTie
 from sktie._tie import tying_penalty
-from sktie.linear_model import TiedLogisticRegression, TiedRidge
+from sktie.linear_model import (
+    TiedLogisticRegression,
+    TiedPair,
+    TiedPoissonRegressor,
+    TiedRidge,
+)
 
 if TYPE_CHECKING:
     from sktie.model_selection import TiedLogisticRegressionCV, TiedRidgeCV
@@ -26,6 +31,8 @@ __all__ = [
     "TiedLogisticRegression",
     "TiedLogisticRegressionCV",
     "TiedMLPClassifier",
+    "TiedPair",
+    "TiedPoissonRegressor",
     "TiedRidge",
     "TiedRidgeCV",
     "__version__",

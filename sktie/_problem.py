@@ -316,23 +316,27 @@ class TiedProblem:
         return self.coordinates.members(*self.coordinates.split(theta))
 
     def origin(self) -> FloatArray:
-        """Return where to start: the hub, with the intercepts that the loss suggests.
+        """Return where to start: at zero, with the intercepts that the loss suggests.
 
-        A fixed hub is a start of its own, from which a strong tie leaves little to go.
+        A fixed model is a start of its own, from which a strong tie leaves little to
+        go, unless its predictions overflow.
         """
         coordinates, design = self.coordinates, self.design
-        if not (coordinates.free_hub and design.fit_intercept):
-            return np.zeros(self.size)
-        tied = np.ravel(coordinates.tie.strength)[-1] > 0
-        bounds = design.bounds[[0, -1]] if tied else design.bounds
-        start = [
-            self.loss.start(
-                self.y[a:b], None if self.weight is None else self.weight[a:b]
-            )
-            for a, b in pairwise(bounds)
-        ]
+        strength = np.ravel(coordinates.tie.strength)
         members = np.zeros(coordinates.shape)
-        members[:, :, -1] = np.reshape(start, (-1, 1))
+        if not coordinates.free_hub and strength.any():
+            anchor = np.zeros(self.size)
+            fits = np.isfinite(self.value_gradient(anchor)[0])
+            return anchor if fits else coordinates.locate(members)
+        if design.fit_intercept:
+            bounds = design.bounds[[0, -1]] if strength[-1] > 0 else design.bounds
+            start = [
+                self.loss.start(
+                    self.y[a:b], None if self.weight is None else self.weight[a:b]
+                )
+                for a, b in pairwise(bounds)
+            ]
+            members[:, :, -1] = np.reshape(start, (-1, 1))
         return coordinates.locate(members)
 
     def retied(self, strengths: FloatArray, decay: FloatArray) -> TiedProblem:

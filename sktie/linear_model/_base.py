@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import abstractmethod
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -58,6 +59,14 @@ def fastest(problem: TiedProblem) -> str:
         n_outputs=problem.loss.n_outputs,
         n_coefs=design.n_coefs,
     )
+
+
+def settled(problem: TiedProblem, result: SolverResult) -> SolverResult:
+    """Return the result, converged where rows that are predicted perfectly may be."""
+    perfect = result.status is Status.UNBOUNDED
+    if perfect and problem.loss.attains_zero(problem.y):
+        return replace(result, status=Status.CONVERGED)
+    return result
 
 
 class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
@@ -230,12 +239,15 @@ class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
             "max_iter": self.max_iter,
             "hook": self._hook(callback),
         }
-        result = solver(problem, self._start(problem, previous), **options)
-        if result.status is Status.STALLED:
-            # A saturated start, such as an anchor far out: the loss is flat there.
-            zero = problem.coordinates.locate(np.zeros(problem.coordinates.shape))
+        start = self._start(problem, previous)
+        result = solver(problem, start, **options)
+        zero = problem.coordinates.locate(np.zeros(problem.coordinates.shape))
+        misled = result.status is Status.UNBOUNDED and not np.array_equal(start, zero)
+        if misled or result.status is Status.STALLED:
+            # A start such as an anchor far out: the loss is flat there, or so large
+            # that every other value is 0 beside it.
             result = solver(problem, zero, **options)
-        return result
+        return settled(problem, result)
 
     def _start(self, problem: TiedProblem, previous: Any) -> FloatArray:
         """Return the origin, or the previous fit where it is of the same shape.
