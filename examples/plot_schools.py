@@ -5,20 +5,21 @@ How much of a school's score is the school?
 65 schools, of 2 to about 200 pupils each: should every school have its own regression
 line, should all have one, or something between?
 
-**Something between, and how far is in the rows.** With ties that the evidence chooses, a
-school's predictions are off by 0.152 ± 0.010, with lines of their own by 0.211 ± 0.025
-and with one line by 0.313 ± 0.018 (± is the standard deviation between 8 draws). Schools
-of fewer than 20 pupils gain most, 0.219 against 0.345; but even those with more than 80
-lose nothing. This is what a mixed model does: a tied level is its prediction of a random
-intercept, and the tie is ``sigma^2 / (2 tau^2)``, of the variances within and between.
+**Something between, and how far is in the rows.** With ties that the evidence chooses,
+a school's predictions are off by 0.152 ± 0.010, with lines of their own by 0.211 ±
+0.025 and with one line by 0.313 ± 0.018 (± is the standard deviation between 8 draws).
+Schools of fewer than 20 pupils gain most, 0.219 against 0.345; but even those with more
+than 80 lose nothing. This is what a mixed model does: a tied level is its prediction of
+a random intercept, and the tie is ``sigma^2 / (2 tau^2)``, of the variances within and
+between schools.
 
-The pupils are simulated. The scores they imitate, of 4059 pupils in 65 schools in London
-(Goldstein et al. 1993), may not be shipped; what is taken from them are the variances
-of a mixed model: 0.55 within schools, 0.092 between their levels, 0.015 between their
-slopes. The normal distributions are those that the evidence assumes: no draw can tell
-how much worse it fares where they are wrong. On the real scores it chooses the ties of
-a mixed model fitted by REML, to within 0.02 %, and the lines of the schools are those
-of that model (``tests/benchmarks/bench_mixed.py``).
+The pupils are simulated. The scores they imitate, of 4059 pupils in 65 schools in
+London (Goldstein et al. 1993), may not be shipped; what is taken from them are the
+variances of a mixed model: 0.55 within schools, 0.092 between their levels, 0.015
+between their slopes. The normal distributions are those that the evidence assumes: no
+draw can tell how much worse it fares where they are wrong. On the real scores it
+chooses the ties of a mixed model fitted by REML, to within 0.02 %, and the lines of the
+schools are those of that model (``tests/benchmarks/bench_mixed.py``).
 """
 
 # %%
@@ -55,8 +56,8 @@ def draw(seed):
 # %%
 # Three models
 # ------------
-# Without decay, as in a mixed model: ``tie`` is for the slopes, ``tie_intercept`` for the
-# levels, and the evidence chooses both.
+# Without decay, as in a mixed model: ``tie`` is for the slopes, ``tie_intercept`` for
+# the levels, and the evidence chooses both.
 MODELS = {
     "separate": TiedRidge(tie=0.0, alpha=0.0),
     "tied": TiedRidge(tie="auto", alpha=0.0, tie_intercept="auto"),
