@@ -180,9 +180,9 @@ class TiedRidge(TiedLinearRegressor):
     >>> for tie in [0, 10, np.inf]:
     ...     model = TiedRidge(pair=-1, tie=tie).fit(X, y)
     ...     print(f"{tie:3} {model.domain_coef_.ravel().round(2)}")
-      0 [0.95 1.92]
-     10 [1.11 1.73]
-    inf [1.41 1.41]
+      0 [0.93 1.92]
+     10 [1.12 1.66]
+    inf [1.36 1.36]
     """
 
     _multi_output = True

@@ -18,6 +18,8 @@ from sktie.linear_model._ridge_path import RidgePath, RidgeStop, determined
 GRID = tuple(10.0**k for k in range(-3, 7))
 #: An end of the dial is taken where its log evidence is within this of the best.
 EQUAL = 1e-6
+#: An end is not searched that is so far below the best, before the search.
+HOPELESS = 20.0
 #: What may be chosen, in the order of a setting.
 NAMES = ("tie", "alpha", "tie_intercept")
 
@@ -166,7 +168,8 @@ class Evidence:
         best = self._refined(self._best(list(self.values)))
         for end in self._ends(best):
             # At an end of one dial the others are searched again.
-            best = self._best([best, self._refined(end)])
+            if self(end) > self(best) - HOPELESS:
+                best = self._best([best, self._refined(end)])
         return best
 
     def _unit(self) -> float:
