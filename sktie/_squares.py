@@ -89,7 +89,7 @@ class TiedSquares:
         """Return the problem of the same rows with another tie and another decay."""
         return replace(self, tie=Tie(self.tie.structure, strengths), decay=decay)
 
-    @property
+    @cached_property
     def free_intercept(self) -> bool:
         """Whether each member has an intercept that nothing holds."""
         return self.fit_intercept and float(self._strengths[-1]) == 0
@@ -163,7 +163,7 @@ class TiedSquares:
 
     def _own_decays(self) -> tuple[FloatArray, FloatArray]:
         """Return the decay of every member, and that of their mean."""
-        decay = self.decay[: self.coordinates.shape[-1]]
+        decay = self.decay[: self.moments.mean.shape[1] + self._n_offsets]
         none = np.zeros_like(decay)
         return (none, decay) if self.shared_decay else (decay, none)
 
@@ -195,10 +195,9 @@ class TiedSquares:
     @property
     def n_flat(self) -> int:
         """Directions of the parameters of a target that no penalty holds."""
-        coordinates = self.coordinates
-        n_members = coordinates.shape[0]
+        n_members = len(self.moments.mass)
         member_decay, mean_decay = self._own_decays()
-        untied = coordinates.tie.strength == 0
+        untied = self._strengths[: len(member_decay)] == 0
         if not self.free_hub:
             flat = int((untied & (member_decay == 0)).sum())
         else:
@@ -294,9 +293,8 @@ class TiedSquares:
 
     def _lift(self) -> float:
         """Return a decay where rows and penalties leave slopes open, otherwise 0."""
-        member_decay, mean_decay = self._own_decays()
         n_features = self.moments.mean.shape[1]
-        if (member_decay + mean_decay)[:n_features].all() or not n_features:
+        if self.decay[:n_features].all():
             return 0.0
         held = self.coordinates.weight[0] > 0
         if held.all() and not self.free_hub:

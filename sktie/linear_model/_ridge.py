@@ -20,6 +20,7 @@ from sktie._validation import check_parameters, unchanged_on_error
 from sktie.linear_model._evidence import AUTO
 from sktie.linear_model._regressor import TiedLinearRegressor
 from sktie.linear_model._ridge_evidence import noise_variance, set_strengths
+from sktie.linear_model._ridge_inference import RidgeInference
 from sktie.linear_model._ridge_path import RidgePath, RidgeStop
 
 #: Appended to scikit-learn's message for a parameter out of range.
@@ -34,7 +35,7 @@ REMEDIES = {
 }
 
 
-class TiedRidge(TiedLinearRegressor):
+class TiedRidge(RidgeInference, TiedLinearRegressor):
     r"""Ridge regression whose coefficients are tied, from separate to shared.
 
     Minimises squared residuals, weight decay, and a tie of strength ``tie``::
@@ -90,6 +91,9 @@ class TiedRidge(TiedLinearRegressor):
         Whether to fit an intercept.
     handle_unknown : {"error", "shared"}, default="error"
         For domains in prediction that `fit` did not see: raise, or use the centre.
+    store_covariance : bool, default=False
+        Whether to keep what `coef_covariance`, `coef_interval` and `predict_interval`
+        need: an array of (n_domains, n, n), with n coefficients for each domain.
     n_jobs : int or None, default=None
         Threads; None uses as many as BLAS may, -1 all cores. No bit depends on it.
 
@@ -199,6 +203,7 @@ class TiedRidge(TiedLinearRegressor):
         ],
         "fit_intercept": ["boolean"],
         "handle_unknown": [StrOptions({"error", "shared"})],
+        "store_covariance": ["boolean"],
         "n_jobs": [None, Integral],
     }
 
@@ -212,6 +217,7 @@ class TiedRidge(TiedLinearRegressor):
         tie_intercept: bool | float | str = True,
         fit_intercept: bool = True,
         handle_unknown: str = "error",
+        store_covariance: bool = False,
         n_jobs: int | None = None,
     ) -> None:
         self.pair = pair
@@ -221,6 +227,7 @@ class TiedRidge(TiedLinearRegressor):
         self.tie_intercept = tie_intercept
         self.fit_intercept = fit_intercept
         self.handle_unknown = handle_unknown
+        self.store_covariance = store_covariance
         self.n_jobs = n_jobs
 
     @with_callbacks  # type: ignore[untyped-decorator]
@@ -256,6 +263,7 @@ class TiedRidge(TiedLinearRegressor):
                 path = RidgePath(self, rows, crew)
                 set_strengths(self, path)
                 stop = path.fit(self.tie_, self.alpha_, self.tie_intercept_)
+                self._keep(path, stop)
             self._store_stop(path, stop)
         return self
 
