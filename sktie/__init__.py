@@ -7,8 +7,14 @@ close to one another) to infinity (one shared parameter).
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from sktie._features import FeatureTie
 from sktie._tie import tying_penalty
-from sktie.linear_model import TiedLogisticRegression, TiedRidge
+from sktie.linear_model import (
+    TiedLogisticRegression,
+    TiedPair,
+    TiedPoissonRegressor,
+    TiedRidge,
+)
 
 if TYPE_CHECKING:
     from sktie.model_selection import TiedLogisticRegressionCV, TiedRidgeCV
@@ -19,11 +25,14 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AutoencoderPrior",
+    "FeatureTie",
     "KMeansPrior",
     "SharedConvClassifier",
     "TiedLogisticRegression",
     "TiedLogisticRegressionCV",
     "TiedMLPClassifier",
+    "TiedPair",
+    "TiedPoissonRegressor",
     "TiedRidge",
     "TiedRidgeCV",
     "__version__",

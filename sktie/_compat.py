@@ -45,6 +45,7 @@ __all__ = [
     "check_sample_weight",
     "fit_callbacks",
     "n_samples_of",
+    "set_glm_loss",
     "sgd_optimizer",
     "validate_parameter_constraints",
     "with_callbacks",
@@ -75,6 +76,11 @@ def check_sample_weight(sample_weight: Any, X: Any) -> Any:
 def n_samples_of(X: Any) -> int:
     """Return the number of rows of anything that scikit-learn takes for an array."""
     return int(_num_samples(X))
+
+
+def set_glm_loss(estimator: Any) -> None:
+    """Set what `predict` of a generalised linear model needs besides coefficients."""
+    estimator._base_loss = estimator._get_loss()
 
 
 @contextmanager

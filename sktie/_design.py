@@ -28,6 +28,8 @@ MAX_LANES = 8
 #: below which a piece of a Hessian does.
 LANE_ENTRIES = 1 << 18
 PIECE_WORK = 1 << 22
+#: Rows below which a piece costs more to add up than to work out.
+PIECE_ROWS = 128
 #: Rows of a block for each coefficient, where it is for a Gram matrix.
 GRAM_ROWS = 16
 #: Rows that a sample keeps of each cell, if it has them.
@@ -103,6 +105,16 @@ class Design:
             return int(self.X.nnz * (self.n_rows / max(1, self.X.shape[0])))
         return int(self.n_rows * self.X.shape[1])
 
+    def column_squares(self) -> FloatArray:
+        """Return the sum of the squares of each feature, over all rows of X."""
+        if self.is_sparse:
+            squares = np.asarray(self.X.multiply(self.X).sum(axis=0)).ravel()
+        else:
+            squares = np.einsum("ij,ij->j", self.X, self.X, dtype=np.float64)
+        if self.skip is not None:
+            squares = np.delete(squares, self.skip)
+        return np.asarray(squares, dtype=np.float64)
+
     @property
     def n_lanes(self) -> int:
         return max(1, min(self.entries // LANE_ENTRIES, MAX_LANES))
@@ -142,7 +154,8 @@ class Design:
         pieces = []
         for domain in range(self.n_domains):
             a, b = int(self.bounds[domain]), int(self.bounds[domain + 1])
-            n_pieces = max(1, min((b - a) * row_work // PIECE_WORK, MAX_LANES))
+            most = min((b - a) // PIECE_ROWS, MAX_LANES)
+            n_pieces = max(1, min((b - a) * row_work // PIECE_WORK, most))
             cuts = np.linspace(a, b, n_pieces + 1).astype(int)
             for c, d in pairwise(cuts):
                 pieces.append((domain, _blocks(domain, c, d, step)))
@@ -213,14 +226,15 @@ class Design:
     def dense_rows(self, block: Block) -> FloatArray:
         """Return dense (n, n_coefs) rows of a block, read-only: features, then ones.
 
-        Those of small data are kept.
+        Those of small data are kept, unless they are sparse.
         """
         key = block.start, block.stop
         out = self._dense.get(key)
         if out is None:
             out = self._densified(block)
             out.setflags(write=False)
-            if self.n_rows * self.n_coefs * self.dtype.itemsize <= KEPT_BYTES:
+            size = self.n_rows * self.n_coefs * self.dtype.itemsize
+            if size <= KEPT_BYTES and not self.is_sparse:
                 self._dense[key] = out
         return out
 

@@ -62,7 +62,12 @@ class Sample:
 
 
 def encode_sample(
-    X: Matrix, y: Array, sample_weight: Any, class_weight: Any, unlabeled: Any
+    X: Matrix,
+    y: Array,
+    sample_weight: Any,
+    class_weight: Any,
+    unlabeled: Any,
+    known_classes: Array | None = None,
 ) -> tuple[Array, Sample]:
     """Return the classes, and the rows with their classes as indices.
 
@@ -76,11 +81,16 @@ def encode_sample(
         As the user gave them.
     unlabeled : object or None
         The label of rows without one; None where every label is a class.
+    known_classes : array of shape (n_classes,) or None
+        All classes, of which these rows may lack some; None: those of the rows.
     """
     weight = check_weight(sample_weight, X)
     chosen = slice(None) if unlabeled is None else labelled_rows(y, unlabeled)
     known_weight = None if weight is None else weight[chosen]
-    classes, known = encode_classes(y[chosen], known_weight)
+    if known_classes is None:
+        classes, known = encode_classes(y[chosen], known_weight)
+    else:
+        classes, known = known_classes, index_of_known(y[chosen], known_classes, "y")
     factors = class_weights(class_weight, classes, known, known_weight)
     index = known
     if len(known) < len(y):
@@ -210,6 +220,54 @@ def _distinct(y: Array) -> Array:
             offsets = y.astype(np.int64, copy=False) - low
             return (np.flatnonzero(np.bincount(offsets)) + low).astype(y.dtype)
     return np.unique(y)
+
+
+def check_partial_classes(estimator: Any) -> None:
+    """Check that the weights of classes need not be known for all rows at once."""
+    if estimator.class_weight == "balanced":
+        raise ValueError(
+            "partial_fit does not know how many rows each class will have, so "
+            "class_weight='balanced' has no meaning. Pass sample_weight, or a dict."
+        )
+
+
+def classes_to_come(classes: Any, known: Array | None) -> Array:
+    """Return all classes of `partial_fit`: as its first call has named them.
+
+    Parameters
+    ----------
+    classes : array-like or None
+        As the user gave them.
+    known : array of shape (n_classes,) or None
+        Those of the first call, if this is not the first.
+    """
+    if known is None:
+        named: Array = np.unique(np.asarray(classes))
+        if len(named) < 2:
+            raise ValueError(
+                f"classes={np.asarray(classes).tolist()} names one class; expected "
+                "all that will ever occur, at least two classes. Name the others."
+            )
+        return named
+    if classes is not None and not np.array_equal(np.unique(classes), known):
+        raise ValueError(
+            f"classes={np.asarray(classes).tolist()}, but the first call of "
+            f"partial_fit had {known.tolist()}. Leave `classes` out, or start with a "
+            "new estimator."
+        )
+    return known
+
+
+def index_of_known(y: Array, classes: Array, name: str) -> IntArray:
+    """Return class indices of labels, all of which must be known."""
+    unknown = ~np.isin(y, classes)
+    if unknown.any():
+        raise ValueError(
+            f"{name} holds the labels {np.unique(y[unknown]).tolist()}, which are none "
+            f"of the classes {classes.tolist()}. Drop these rows, or name all classes "
+            "from the start."
+        )
+    return np.searchsorted(classes, y)
 
 
 def class_weights(

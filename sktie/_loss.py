@@ -29,10 +29,6 @@ class Loss(ABC):
     #: Columns of the raw predictions.
     n_outputs: int
 
-    #: Whether the loss of every row is 0 at some finite raw prediction, so that rows
-    #: that are predicted perfectly are a minimum.
-    attains_zero: bool
-
     @abstractmethod
     def value_gradient(
         self, y: Array, raw: FloatArray, weight: FloatArray | None
@@ -54,6 +50,13 @@ class Loss(ABC):
         self, curvature: FloatArray, direction: FloatArray
     ) -> FloatArray:
         """Return the Hessian of each row times its row of ``direction``."""
+
+    @abstractmethod
+    def attains_zero(self, y: Array) -> bool:
+        """Whether the losses of all rows are 0 at some finite raw predictions.
+
+        Where an objective falls to 0, that is then a minimum.
+        """
 
     @abstractmethod
     def cells(self, y: Array) -> tuple[IntArray, int]:
@@ -101,9 +104,6 @@ class ClassLoss(Loss):
     #: Number of classes.
     n_classes: int
 
-    #: A class can always be more sure.
-    attains_zero = False
-
     @abstractmethod
     def encode(self, y_index: Array, dtype: Any) -> Array:
         """Return the target that the other methods take, from class indices (n,)."""
@@ -111,6 +111,9 @@ class ClassLoss(Loss):
     @abstractmethod
     def class_index(self, y: Array) -> IntArray:
         """Return the class indices of an encoded target."""
+
+    def attains_zero(self, y: Array) -> bool:
+        return False
 
     def cells(self, y: Array) -> tuple[IntArray, int]:
         return self.class_index(y), self.n_classes

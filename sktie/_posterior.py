@@ -222,7 +222,9 @@ class Posterior:
             total += float(np.linalg.slogdet(self._coupling)[1])
         return total
 
-    def log_det_of_prior(self, decay: FloatArray) -> float:
+    def log_det_of_prior(
+        self, decay: FloatArray, alone: FloatArray | None = None
+    ) -> float:
         """Return `log_det` for the penalties alone, what is flat left out.
 
         Parameters
@@ -230,7 +232,12 @@ class Posterior:
         decay : array of shape (n,)
             Decay of every member. Where it and ``mean_decay`` are 0, the prior of the
             mean, or of the member tied to a fixed point, is flat: of density 1.
+        alone : array of shape (n, n), optional
+            Hessian of what acts on every member alone, decay included, where this is
+            no diagonal. What is in it alone must then be held: nothing of it is flat.
         """
+        if alone is not None:
+            return self._log_det_of_dense_prior(decay, alone)
         scale, weight = self._scale, self._weight
         own = np.square(scale) * decay + weight
         moving = np.zeros(self.size, dtype=bool)
@@ -250,6 +257,31 @@ class Posterior:
             divided = np.where(moving, divided, 1.0)
             log_coupling = np.log(self.n_members * member * divided)
         return float(self.n_members * log_own.sum() + log_coupling.sum())
+
+    def _log_det_of_dense_prior(self, decay: FloatArray, alone: FloatArray) -> float:
+        """Return `log_det_of_prior` of what meets, plus that of what stands alone."""
+        meets = alone.diagonal() + self._share > 0
+        total = 0.0
+        for places in (np.flatnonzero(meets), np.flatnonzero(~meets)):
+            if not len(places):
+                continue
+            own = alone[np.ix_(places, places)]
+            part = Posterior(
+                np.broadcast_to(own, (self.n_members, *own.shape)),
+                self._scale[places],
+                self._weight[places],
+                self.free_hub,
+                (self.n_members * self._share)[places],
+                map,
+            )
+            # Terms of the tie alone are left out as `log_det` leaves them out.
+            part._loose = np.flatnonzero(np.isin(places, self._loose))
+            part._firm = np.flatnonzero(np.isin(places, self._firm))
+            if meets[places[0]]:
+                total += part.log_det
+            else:
+                total += part.log_det_of_prior(decay[places])
+        return total
 
 
 def spread(rows: FloatArray, covariance: FloatArray) -> FloatArray:

@@ -15,7 +15,7 @@ from sktie._linalg import EPS, BlockArrow
 from sktie._loss import Loss
 from sktie._parallel import Workers
 from sktie._posterior import Posterior
-from sktie._quadratic import Quadratic
+from sktie._quadratic import Quadratic, QuadraticSum
 from sktie._tie import Tie, TiedCoordinates
 from sktie._typing import Array, FloatArray
 
@@ -177,7 +177,7 @@ class TiedProblem:
     shared_decay: bool
     workers: Workers
     last: LastPass | None = None
-    quadratic: Quadratic | None = None
+    quadratic: Quadratic | QuadraticSum | None = None
 
     @property
     def size(self) -> int:
@@ -194,6 +194,12 @@ class TiedProblem:
     @cached_property
     def mean_decay(self) -> FloatArray:
         return self.decay if self.shared_decay else np.zeros(self.decay.shape[-1])
+
+    @cached_property
+    def member_hessian(self) -> FloatArray:
+        """Hessian of what acts on one member alone, besides its loss; (n, n)."""
+        decay = np.diag(np.tile(self.member_decay, self.coordinates.shape[1]))
+        return decay if self.quadratic is None else decay + self.quadratic.matrix
 
     def value_gradient(self, theta: FloatArray) -> tuple[float, FloatArray]:
         coordinates = self.coordinates
@@ -310,23 +316,27 @@ class TiedProblem:
         return self.coordinates.members(*self.coordinates.split(theta))
 
     def origin(self) -> FloatArray:
-        """Return where to start: the hub, with the intercepts that the loss suggests.
+        """Return where to start: at zero, with the intercepts that the loss suggests.
 
-        A fixed hub is a start of its own, from which a strong tie leaves little to go.
+        A fixed model is a start of its own, from which a strong tie leaves little to
+        go, unless its predictions overflow.
         """
         coordinates, design = self.coordinates, self.design
-        if not (coordinates.free_hub and design.fit_intercept):
-            return np.zeros(self.size)
-        tied = np.ravel(coordinates.tie.strength)[-1] > 0
-        bounds = design.bounds[[0, -1]] if tied else design.bounds
-        start = [
-            self.loss.start(
-                self.y[a:b], None if self.weight is None else self.weight[a:b]
-            )
-            for a, b in pairwise(bounds)
-        ]
+        strength = np.ravel(coordinates.tie.strength)
         members = np.zeros(coordinates.shape)
-        members[:, :, -1] = np.reshape(start, (-1, 1))
+        if not coordinates.free_hub and strength.any():
+            anchor = np.zeros(self.size)
+            fits = np.isfinite(self.value_gradient(anchor)[0])
+            return anchor if fits else coordinates.locate(members)
+        if design.fit_intercept:
+            bounds = design.bounds[[0, -1]] if strength[-1] > 0 else design.bounds
+            start = [
+                self.loss.start(
+                    self.y[a:b], None if self.weight is None else self.weight[a:b]
+                )
+                for a, b in pairwise(bounds)
+            ]
+            members[:, :, -1] = np.reshape(start, (-1, 1))
         return coordinates.locate(members)
 
     def retied(self, strengths: FloatArray, decay: FloatArray) -> TiedProblem:

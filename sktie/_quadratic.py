@@ -95,3 +95,37 @@ class Quadratic:
             own = np.asarray(self._matrix.diagonal())
         n_outputs, n_coefs = self.shape
         return np.broadcast_to(own.reshape(-1, n_coefs), (n_outputs, n_coefs))
+
+
+@final
+class QuadraticSum:
+    """Two quadratic penalties of the parameters of each member."""
+
+    def __init__(self, first: Quadratic, second: Quadratic | QuadraticSum) -> None:
+        self._parts = first, second
+
+    def value(self, members: FloatArray) -> float:
+        """Return the penalty of members, (n_members, n_outputs, n_coefs)."""
+        return sum(part.value(members) for part in self._parts)
+
+    def product(self, direction: FloatArray) -> FloatArray:
+        """Return Q times a direction, (n_members, n_outputs, n_coefs)."""
+        first, second = self._parts
+        return first.product(direction) + second.product(direction)
+
+    def gradient(self, members: FloatArray) -> FloatArray:
+        """Return the gradient of the penalty, with the shape of the members."""
+        first, second = self._parts
+        return first.gradient(members) + second.gradient(members)
+
+    @cached_property
+    def matrix(self) -> FloatArray:
+        """Q of all outputs, dense: (n, n) with ``n = n_outputs * n_coefs``."""
+        first, second = self._parts
+        return np.asarray(first.matrix + second.matrix)
+
+    @property
+    def diagonal(self) -> FloatArray:
+        """Diagonal of Q, (n_outputs, n_coefs)."""
+        first, second = self._parts
+        return np.asarray(first.diagonal + second.diagonal)

@@ -11,18 +11,16 @@ from sktie._loss import Loss, OneOutput
 from sktie._typing import Array, FloatArray, IntArray
 
 
-class NumberLoss(OneOutput):
-    """A loss of numbers; any rows of a domain are as good a sample as others."""
+@final
+class Squared(OneOutput):
+    """Half the squared error, ``(raw - y)^2 / 2``."""
 
-    attains_zero = True
+    def attains_zero(self, y: Array) -> bool:
+        return True
 
     def cells(self, y: Array) -> tuple[IntArray, int]:
+        # Any rows of a domain are as good a sample as others.
         return np.zeros(len(y), np.intp), 1
-
-
-@final
-class Squared(NumberLoss):
-    """Half the squared error, ``(raw - y)^2 / 2``."""
 
     def value_gradient(
         self, y: Array, raw: FloatArray, weight: FloatArray | None
@@ -41,7 +39,7 @@ class Squared(NumberLoss):
 
 
 @final
-class Poisson(NumberLoss):
+class Poisson(OneOutput):
     """Half the deviance of counts, whose logarithm is predicted.
 
     ``exp(raw) - y raw``, and a constant that makes it 0 where ``exp(raw) = y``. Counts
@@ -49,19 +47,24 @@ class Poisson(NumberLoss):
     weight e, as ``e exp(raw) - y raw = e (exp(raw) - (y / e) raw)``.
     """
 
+    def attains_zero(self, y: Array) -> bool:
+        return bool((y > 0).all())
+
+    def cells(self, y: Array) -> tuple[IntArray, int]:
+        return (y > 0).astype(np.intp), 2
+
     def value_gradient(
         self, y: Array, raw: FloatArray, weight: FloatArray | None
     ) -> tuple[float, FloatArray]:
-        none = y == 0
-        unit = np.where(none, 1, y)
+        none = (y == 0).astype(raw.dtype)
         # mu - y = y (exp(ratio) - 1): large counts keep the digits of their residual,
         # and of a deviance that is far smaller than they are.
-        ratio = raw[:, 0] - np.log(unit)
+        ratio = raw[:, 0] - np.log(y + none)
         with np.errstate(over="ignore", invalid="ignore"):
-            excess = np.expm1(ratio)
-            residual = unit * excess
-            loss = unit * (excess - ratio)
-            loss[none] = residual[none] = np.exp(raw[none, 0])
+            residual = y * np.expm1(ratio)
+            residual += none * np.exp(raw[:, 0])
+            ratio *= y
+            loss = residual - ratio
             if weight is not None:
                 loss *= weight
                 residual *= weight
@@ -74,19 +77,15 @@ class Poisson(NumberLoss):
     def curvature(
         self, y: Array, raw: FloatArray, weight: FloatArray | None
     ) -> FloatArray:
-        mean = np.exp(raw)
+        with np.errstate(over="ignore"):  # is checked later
+            mean = np.exp(raw)
         if weight is not None:
             mean *= weight[:, np.newaxis]
         return np.asarray(mean)
 
-    def cells(self, y: Array) -> tuple[IntArray, int]:
-        return (y > 0).astype(np.intp), 2
-
     def start(self, y: Array, weight: FloatArray | None) -> float:
-        mean = _mean(y, weight)
         # Half an event stands in for none.
-        least = 0.5 / max(1.0, len(y) if weight is None else float(weight.sum()))
-        return float(np.log(max(mean, least)))
+        return float(np.log(_mean(y, weight) or 0.5 / len(y)))
 
 
 @final
@@ -97,7 +96,8 @@ class SquaredHinge(OneOutput):
     Newton's method takes an element of the generalised Hessian (Mangasarian 2002).
     """
 
-    attains_zero = True
+    def attains_zero(self, y: Array) -> bool:
+        return True
 
     def value_gradient(
         self, y: Array, raw: FloatArray, weight: FloatArray | None
@@ -136,12 +136,14 @@ class ByDomain(OneOutput):
 
     def __init__(self, *losses: Loss) -> None:
         self.losses = losses
-        self.attains_zero = all(loss.attains_zero for loss in losses)
 
     @staticmethod
     def join(y: Array, which: Array, dtype: Any) -> Array:
         """Return targets from those of each row's own loss and the number of it."""
         return np.column_stack([y, which]).astype(dtype)
+
+    def attains_zero(self, y: Array) -> bool:
+        return all(loss.attains_zero(y[rows, 0]) for loss, rows in self._parts(y))
 
     def _parts(self, y: Array) -> Iterator[tuple[Loss, Any]]:
         """Yield each loss and its rows; most blocks have rows of one."""

@@ -92,6 +92,7 @@ def test_domain_blocks_cover_every_row_once_domain_by_domain(
     shuffled, n_outputs, monkeypatch
 ):
     monkeypatch.setattr(_design, "PIECE_WORK", 100 * (5 * n_outputs) ** 2)
+    monkeypatch.setattr(_design, "PIECE_ROWS", 1)
     design = make(*data(shuffled))
     places = []
     for domain, pieces in design.domain_blocks(n_outputs):
@@ -106,6 +107,14 @@ def test_domain_blocks_cover_every_row_once_domain_by_domain(
     pieces = np.array([domain for domain, _ in design.domain_blocks(n_outputs)])
     # A piece has at least 100 rows.
     assert np.bincount(pieces).tolist() == [3, 1, 2, 1, 4]
+
+
+def test_few_rows_are_one_piece_however_much_work_they_are(monkeypatch):
+    monkeypatch.setattr(_design, "PIECE_ROWS", 200)
+    design = make(*data())
+    pieces = np.array([domain for domain, _ in design.domain_blocks(1000)])
+    expected = [max(1, min(size // 200, _design.MAX_LANES)) for size in SIZES]
+    assert np.bincount(pieces).tolist() == expected
 
 
 def test_blocks_fit_the_cache(monkeypatch):
@@ -264,7 +273,7 @@ def test_dense_rows_are_kept_where_they_are_few(
     for block in blocks(design):
         rows = design.dense_rows(block)
         again = design.dense_rows(block)
-        assert (again is rows) == (kept_bytes > 0)
+        assert (again is rows) == (kept_bytes > 0 and not design.is_sparse)
         assert_array_equal(again, rows)
         assert not np.shares_memory(rows, X)
 

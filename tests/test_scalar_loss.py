@@ -254,9 +254,13 @@ def test_a_step_too_far_is_infinite_without_a_warning(dtype, raw):
 
 
 def test_only_losses_that_can_be_zero_say_so():
-    assert Squared().attains_zero
-    assert not ByDomain(Binomial(), Squared()).attains_zero
-    assert ByDomain(SquaredHinge(), Squared()).attains_zero
+    assert Squared().attains_zero(SCORES)
+    assert SquaredHinge().attains_zero(SIGNS)
+    assert Poisson().attains_zero(COUNTS + 1)
+    assert not Poisson().attains_zero(COUNTS)  # a rate of 0 is out of reach
+    assert not Binomial().attains_zero(SIGNS)
+    assert not ByDomain(Binomial(), Squared()).attains_zero(MIXED)
+    assert ByDomain(SquaredHinge(), Squared()).attains_zero(MIXED)
 
 
 def test_other_losses_are_none_of_classes():

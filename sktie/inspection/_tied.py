@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -110,6 +111,12 @@ def unfitted(estimator: Any) -> TiedLogisticRegression:
         )
     if chosen["tie"] is None or isinstance(chosen["tie"], str):
         chosen["tie"] = 1.0
+    if not isinstance(chosen["tie"], Real):
+        raise ValueError(
+            f"{type(estimator).__name__} has a strength of the tie for each "
+            "coefficient; expected one number, the dial that is turned here from 0 to "
+            "inf. Use a model whose tie is a number, or 'auto'."
+        )
     return TiedLogisticRegression(**chosen)
 
 

@@ -209,7 +209,9 @@ class _Walk:
         self._rowwise = ROWWISE.get(scoring or "neg_log_loss")
         self._rows: dict[int, FloatArray] = {}
         n_outputs = 1 if len(classes) == 2 else len(classes)
-        shape = n_domains + 1, n_outputs, tied.path.rows.design.n_coefs
+        n_coefs = tied.path.rows.dependencies.features.n_features
+        n_coefs += bool(tied.model.fit_intercept)
+        shape = n_domains + 1, n_outputs, n_coefs
         #: The members, and last what they are tied to.
         self._members = np.full((n_ties, *shape), np.nan)
         self.gaps: FloatArray = np.full(n_ties, np.nan)
@@ -230,7 +232,11 @@ class _Walk:
             self._rows[j] = self._rowwise(raw, tied.held.y)
 
     def _note(self, j: int, stop: Stop) -> None:
-        coordinates, expand = stop.problem.coordinates, stop.problem.loss.expand
+        coordinates, widen = stop.problem.coordinates, self._tied.model._widen
+
+        def expand(outputs: FloatArray) -> FloatArray:
+            return widen(stop.problem.loss.expand(outputs))
+
         hub, deviations = coordinates.split(stop.result.theta)
         self._members[j, :-1] = expand(stop.members)
         self._members[j, -1] = expand(hub)

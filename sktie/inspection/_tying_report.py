@@ -40,7 +40,8 @@ class DomainTying:
         How many of them the rows determine.
     own, borrowed, decay, pair : float
         Shares of the estimate, which sum to 1: what its own rows say, what those of
-        other domains say, and the pull of the decay to 0 and of a fixed pair.
+        other domains say, the pull of the decay to 0 and of ties between features, and
+        that of a fixed pair.
     gain_over_separate, gain_over_pooled : float
         Mean leave-one-out log-loss of the model with ``tie=0``, or ``tie=inf``, less
         that of this model: positive where this one is better. NaN where there is none.
@@ -301,6 +302,12 @@ def tying_report(
     """
     check_kind(estimator)
     check_is_fitted(estimator)
+    if estimator.metric != "identity":
+        raise ValueError(
+            f"metric={estimator.metric!r}; expected 'identity': what such a tie adds "
+            "to each coefficient cannot be told apart from the others. Its effect on "
+            "predictions is in tying_path(estimator, X, y)."
+        )
     with tied_rows(estimator, X, y, sample_weight, sample_domain) as tied:
         stop = _fit_again(tied, estimator)
         losses, unavailable = _losses(tied, stop)
@@ -310,9 +317,10 @@ def tying_report(
     if not hasattr(model, "domains_"):
         factor = _anchor_factor(stop.tie, stop.C)
         hub, _ = stop.problem.coordinates.split(stop.result.theta)
-        anchor = factor * model._cut(stop.problem.loss.expand(hub))[0]
-    n_domains, n_outputs, n_coefs = stop.problem.coordinates.shape
+        anchor = factor * model._cut(model._widen(stop.problem.loss.expand(hub)))[0]
+    n_domains, n_outputs, _ = stop.problem.coordinates.shape
     n_rows = 1 if n_outputs == 1 else n_outputs + 1
+    n_coefs = estimator.coef_.shape[1] + bool(estimator.fit_intercept)
     return TyingReport(
         tie=stop.tie,
         C=stop.C,
@@ -353,6 +361,7 @@ def _fit_again(tied: TiedRows, estimator: Any) -> Stop:
         coef, intercept = estimator.domain_coef_, estimator.domain_intercept_
     problem = stop.problem
     members = problem.loss.reduce(model._join(coef, intercept).astype(np.float64))
+    members = model._narrow(members)
     there, _ = problem.value_gradient(problem.coordinates.locate(members))
     lowest, then = stop.result.value, float(estimator.objective_)
     slack = max(SLACK, 1e3 * problem.eps, 10 * float(model.tol)) * abs(lowest)
@@ -397,9 +406,8 @@ def _domain_rows(
     rest = 1.0 - own - borrowed
     pair = np.zeros_like(rest)
     if not posterior.free_hub:
-        diagonal = np.einsum("tii->ti", posterior.covariances)
-        decayed = diagonal @ np.tile(problem.member_decay, problem.loss.n_outputs)
-        pair = rest - decayed / posterior.size
+        pulled = np.einsum("tij,ij->t", posterior.covariances, problem.member_hessian)
+        pair = rest - pulled / posterior.size
     shares = np.stack([own, borrowed, rest - pair, pair])
     names = getattr(tied.model, "domains_", ())
     for t, name in enumerate(names):

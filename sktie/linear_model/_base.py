@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import abstractmethod
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,7 +23,14 @@ from sktie._domains import (
     of_domains,
     read_domains,
 )
+from sktie._features import (
+    Dependencies,
+    Features,
+    read_dependencies,
+    read_strengths,
+)
 from sktie._problem import TiedProblem
+from sktie._shares import Shares
 from sktie._typing import FloatArray, IterationHook
 from sktie.solvers import SOLVERS, SolverResult, Status, choose
 
@@ -34,6 +42,8 @@ REMEDIES = {
     "chosen.",
     "tie_intercept": "Use True (as strong as `tie`), False (free), or a strength.",
     "max_distance": "Use a distance from 0, or None for the strength `tie`.",
+    "feature_tie": "Use 0 for free features, np.inf for equal ones, anything between "
+    "for ties.",
     "pair": "Use None, a column of X, FrozenEstimator(fitted_classifier), or "
     "(coef, intercept).",
 }
@@ -49,6 +59,14 @@ def fastest(problem: TiedProblem) -> str:
         n_outputs=problem.loss.n_outputs,
         n_coefs=design.n_coefs,
     )
+
+
+def settled(problem: TiedProblem, result: SolverResult) -> SolverResult:
+    """Return the result, converged where rows that are predicted perfectly may be."""
+    perfect = result.status is Status.UNBOUNDED
+    if perfect and problem.loss.attains_zero(problem.y):
+        return replace(result, status=Status.CONVERGED)
+    return result
 
 
 class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
@@ -91,8 +109,76 @@ class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
         """Whether there is anything to be tied to."""
         return self.pair is not None or hasattr(self, "domains_")
 
+    def _depend(self, n_features: int) -> Dependencies:
+        """Read what is known about the coefficients of one model among each other.
+
+        Where some are equal, ``stored_index_`` and ``stored_ratio_`` say how.
+        """
+        names = getattr(self, "coef_feature_names_", None)
+        found = read_dependencies(
+            self.feature_ties,
+            float(self.feature_tie),
+            self.feature_shares,
+            Features(n_features, names),
+        )
+        for name in ("stored_index_", "stored_ratio_"):
+            self.__dict__.pop(name, None)
+        if found.shares is not None:
+            self.stored_index_ = found.shares.index
+            self.stored_ratio_ = found.shares.ratio
+        return found
+
+    @property
+    def _shares(self) -> Shares | None:
+        """How the coefficients follow from fewer stored ones; None where all are."""
+        if not hasattr(self, "stored_index_"):
+            return None
+        return Shares(self.stored_index_, self.stored_ratio_)
+
+    def _widen(self, rows: FloatArray) -> FloatArray:
+        """Return rows of all coefficients from rows of the problem's."""
+        shares = self._shares
+        return rows if shares is None else shares.widen(rows)
+
+    def _narrow(self, rows: FloatArray) -> FloatArray:
+        """Return the rows of the problem's coefficients that are nearest to rows."""
+        shares = self._shares
+        return rows if shares is None else shares.narrow(rows)
+
+    def _aggregated(self, design: Design) -> Design:
+        """Return the rows of a design with a column for each stored coefficient."""
+        if (shares := self._shares) is None:
+            return design
+        return Design(
+            shares.aggregate(design.X, design.skip),
+            design.bounds,
+            order=design.order,
+            fit_intercept=design.fit_intercept,
+        )
+
+    def _given_tie(self, features: Features) -> float | FloatArray:
+        """Return the strength of the tie, one number or one for each coefficient."""
+        tie = read_strengths(self.tie, features)
+        uneven = self._has_tie and bool(np.any(tie != np.max(tie)))
+        same = isinstance(self.tie_intercept, (bool, np.bool_)) and self.tie_intercept
+        if uneven and self.fit_intercept and same:
+            raise ValueError(
+                "tie_intercept=True ties the intercept as strongly as the "
+                "coefficients, and tie gives these different strengths. Use a strength "
+                "for tie_intercept, or False."
+            )
+        return tie
+
+    def _holding(self, tie: float | FloatArray) -> float:
+        """Return the strength that decides whether a domain is fitted alone.
+
+        Of several, decay holds the coefficients that are not tied themselves.
+        """
+        decayed = np.isfinite(getattr(self, "C_", np.inf))
+        return float(np.max(tie) if decayed else np.min(tie))
+
     def _strengths(
-        self, n_features: int, tie: float, tie_intercept: Any = None
+        self, n_features: int, tie: Any, tie_intercept: Any = None
     ) -> FloatArray:
         """Return the strength of each coefficient's tie, the intercept's last.
 
@@ -102,7 +188,10 @@ class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
             tie_intercept = self.tie_intercept
         if not self._has_tie:
             return np.zeros(n_features + bool(self.fit_intercept))
-        strengths = np.full(n_features + bool(self.fit_intercept), float(tie))
+        strengths = np.full(n_features + bool(self.fit_intercept), np.max(tie))
+        if np.ndim(tie):
+            shares = self._shares
+            strengths[:n_features] = tie if shares is None else shares.strengths(tie)
         own = not isinstance(tie_intercept, (bool, np.bool_))
         if self.fit_intercept and (own or not tie_intercept):
             strengths[-1] = float(tie_intercept)
@@ -150,12 +239,15 @@ class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
             "max_iter": self.max_iter,
             "hook": self._hook(callback),
         }
-        result = solver(problem, self._start(problem, previous), **options)
-        if result.status is Status.STALLED:
-            # A saturated start, such as an anchor far out: the loss is flat there.
-            zero = problem.coordinates.locate(np.zeros(problem.coordinates.shape))
+        start = self._start(problem, previous)
+        result = solver(problem, start, **options)
+        zero = problem.coordinates.locate(np.zeros(problem.coordinates.shape))
+        misled = result.status is Status.UNBOUNDED and not np.array_equal(start, zero)
+        if misled or result.status is Status.STALLED:
+            # A start such as an anchor far out: the loss is flat there, or so large
+            # that every other value is 0 beside it.
             result = solver(problem, zero, **options)
-        return result
+        return settled(problem, result)
 
     def _start(self, problem: TiedProblem, previous: Any) -> FloatArray:
         """Return the origin, or the previous fit where it is of the same shape.
@@ -175,8 +267,14 @@ class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
         else:
             # As lists: NumPy 1 warns where it compares words with numbers.
             same &= domains.tolist() == now.tolist()
-        outputs = problem.loss.reduce(members.astype(np.float64)) if same else members
-        if not same or outputs.shape != problem.coordinates.shape:
+        n_features = problem.design.n_features
+        if (shares := self._shares) is not None:
+            n_features = shares.n_features
+        same &= members.shape[-1] == n_features + bool(self.fit_intercept)
+        if not same:
+            return origin
+        outputs = self._narrow(problem.loss.reduce(members.astype(np.float64)))
+        if outputs.shape != problem.coordinates.shape:
             return origin
         return problem.coordinates.locate(outputs)
 
@@ -216,12 +314,16 @@ class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
 
     def _store(self, problem: TiedProblem, result: SolverResult) -> None:
         """Set the fitted attributes."""
-        coordinates, expand = problem.coordinates, problem.loss.expand
+        coordinates = problem.coordinates
+
+        def expand(outputs: FloatArray) -> FloatArray:
+            return self._widen(problem.loss.expand(outputs))
+
         hub, deviations = coordinates.split(result.theta)
         self._store_members(
             expand(coordinates.members(hub, deviations)).astype(problem.design.dtype),
             expand(hub),
-            coordinates.tie.strength,
+            np.broadcast_to(coordinates.tie.strength, coordinates.shape[2:]),
         )
         self.tie_gap_ = self._gap(expand(coordinates.scale * deviations))
         self.objective_ = result.value
@@ -230,9 +332,11 @@ class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
     def _store_members(
         self, members: FloatArray, hub: FloatArray, strength: FloatArray
     ) -> None:
-        """Set the fitted coefficients: those of all members, and of their hub."""
+        """Set the fitted coefficients: those of all members, and of their hub.
+
+        The strengths are of what is stored of them, an intercept last.
+        """
         centre = members[0]
-        strength = np.broadcast_to(strength, members.shape[2:])
         n_stored = len(centre) * len(strength)
         if hasattr(self, "domains_"):
             centre = hub.astype(members.dtype)
@@ -240,7 +344,7 @@ class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
             shared = np.isinf(strength)
             n_own = len(strength) - int(shared.sum())
             n_stored += (len(members) - 1) * len(centre) * n_own
-            p = slopes.shape[-1]
+            p = len(strength) - bool(self.fit_intercept)
             self._domain_coef = None if shared[:p].all() else slopes
             self._domain_intercept = None if shared[p:].all() else offsets
         self.coef_, self.intercept_ = self._public(centre)
@@ -267,6 +371,46 @@ class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
     @abstractmethod
     def _joined(self, coef: FloatArray, intercept: Any) -> FloatArray:
         """Return rows of coefficients, (..., n_outputs, n_coefs), of public ones."""
+
+    @property
+    def stored_coef_(self) -> FloatArray:
+        """Distinct coefficients, (n_rows, n_stored): the first of each that are equal.
+
+        All are where ``feature_shares`` and ties of infinite strength share none.
+        """
+        coef = np.asarray(self.coef_)
+        if not hasattr(self, "stored_index_"):
+            return coef
+        first = np.unique(self.stored_index_, return_index=True)[1]
+        return np.asarray(coef[..., first])
+
+    def expand(self, stored: Any) -> FloatArray:
+        """Return coefficients of all features from stored ones.
+
+        Parameters
+        ----------
+        stored : array-like of shape (..., n_stored)
+            Numbers in the place of those of ``stored_coef_``.
+
+        Returns
+        -------
+        ndarray of shape (..., n_coefs)
+            Each feature's multiple of its stored number: ``expand(stored_coef_)`` is
+            ``coef_``.
+        """
+        check_is_fitted(self)
+        stored = np.asarray(stored)
+        n_stored = self.stored_coef_.shape[-1]
+        if stored.shape[-1:] != (n_stored,):
+            raise ValueError(
+                f"stored has shape {stored.shape}; expected {n_stored} numbers along "
+                "the last axis, as in stored_coef_."
+            )
+        if not hasattr(self, "stored_index_"):
+            return np.asarray(stored)
+        multiples = self.stored_ratio_.astype(stored.dtype, copy=False)
+        found: FloatArray = stored[..., self.stored_index_] * multiples
+        return found
 
     @property
     def domain_coef_(self) -> FloatArray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,7 @@ def set_strengths(model: Any, path: Path) -> None:
     ValueError
         Where there is no evidence to maximise.
     """
-    wanted = [name for name in ("tie", "C") if getattr(model, name) == AUTO]
+    wanted = [name for name in ("tie", "C") if isinstance(getattr(model, name), str)]
     asked = " and ".join(f"{name}='auto'" for name in wanted)
     if model.max_distance is not None:
         if wanted:
@@ -57,7 +58,7 @@ def set_strengths(model: Any, path: Path) -> None:
         _check(model, path, asked)
         ties, Cs = TIES, CS
         if "tie" not in wanted:
-            ties = (float(model.tie),)
+            ties = (_one_tie(model.tie),)
         elif not path.is_tied:
             ties = (np.inf,)
         if "C" not in wanted:
@@ -72,7 +73,17 @@ def set_strengths(model: Any, path: Path) -> None:
             )
         model.log_evidence_ = evidence(model.tie_, model.C_)
     else:
-        model.tie_, model.C_ = float(model.tie), float(model.C)
+        model.tie_ = model._given_tie(path.rows.dependencies.features)
+        model.C_ = float(model.C)
+
+
+def _one_tie(tie: Any) -> float:
+    if not isinstance(tie, Real):
+        raise ValueError(
+            "C='auto' with a strength of the tie for each coefficient is not offered. "
+            "Use one number for tie, tie='auto', or a number for C."
+        )
+    return float(tie)
 
 
 def _check(model: Any, path: Path, asked: str) -> None:
@@ -84,6 +95,12 @@ def _check(model: Any, path: Path, asked: str) -> None:
             "labels of these rows, so that they would count twice and favour strong "
             "ties. Use TiedLogisticRegressionCV(cv=5), which makes the anchor anew in "
             "each fold, or numbers."
+        )
+    flat = model.C != AUTO and np.isinf(model.C)
+    if flat and path.rows.dependencies.root is not None:
+        raise ValueError(
+            f"{asked} with feature_ties needs a decay: without one the prior of the "
+            "coefficients is flat in some directions. Use a finite C."
         )
     if path.n_numbers > MOST_NUMBERS:
         raise ValueError(
@@ -155,7 +172,8 @@ class Evidence:
         stop = path.fit(tie, C, self._extra)
         problem, posterior = stop.problem, path.posterior(stop)
         decay = np.tile(problem.member_decay, problem.coordinates.shape[1])
-        log_ratio = posterior.log_det_of_prior(decay) - posterior.log_det
+        alone = None if problem.quadratic is None else problem.member_hessian
+        log_ratio = posterior.log_det_of_prior(decay, alone) - posterior.log_det
         return 0.5 * log_ratio - (stop.result.value - _constant(problem))
 
     def maximise(
@@ -253,16 +271,27 @@ def _proper(problem: TiedProblem) -> bool:
 
 
 def _constant(problem: TiedProblem) -> float:
-    """Return what f holds of the two penalties of a fixed pair at any parameters.
+    """Return what f holds of the penalties of a fixed pair at any parameters.
 
     Together a decay d and a tie D to ``w_A`` are a Gaussian about ``w_A D/(D + d)`` of
-    precision D + d, and ``1/2 |w_A|^2 D d/(D + d)``.
+    precision D + d, and ``1/2 |w_A|^2 D d/(D + d)``: the minimum of both.
     """
-    structure = problem.coordinates.tie.structure
+    coordinates, structure = problem.coordinates, problem.coordinates.tie.structure
     if not isinstance(structure, ToFixed):
         return 0.0
-    decay, weight = problem.member_decay, problem.coordinates.weight
+    decay, weight = problem.member_decay, coordinates.weight
+    target = structure.target
+    if problem.quadratic is not None:
+        # With w = w_A + scale u: exact at an infinite tie, where u does not move.
+        scale, alone = coordinates.scale.ravel(), problem.member_hessian
+        there = target[np.newaxis]
+        value = problem.quadratic.value(there)
+        value += 0.5 * float(np.sum(decay * np.square(target)))
+        force = scale * (problem.quadratic.gradient(there)[0] + decay * target).ravel()
+        system = scale[:, np.newaxis] * alone * scale + np.diag(weight.ravel())
+        step = np.linalg.lstsq(system, force, rcond=None)[0]
+        return value - 0.5 * float(force @ step)
     # D is weight / scale^2; both are exact at infinity.
-    both = weight + np.square(problem.coordinates.scale) * decay
+    both = weight + np.square(coordinates.scale) * decay
     factor = np.divide(weight * decay, both, out=np.zeros_like(both), where=both > 0)
-    return 0.5 * float(np.sum(factor * np.square(structure.target)))
+    return 0.5 * float(np.sum(factor * np.square(target)))

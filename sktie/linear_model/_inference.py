@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from sktie._design import Design
 from sktie._domains import domain_index, encode_domains
 from sktie._leave_one_out import Survey, row_spreads, survey
-from sktie._linalg import TINY
+from sktie._linalg import TINY, cholesky, lower_inverse
 from sktie._loss import ClassLoss, classification_loss, of_classes, probability
 from sktie._posterior import Posterior, spread
 from sktie._problem import TiedProblem
@@ -65,7 +65,7 @@ class InferenceMixin(TiedLinearModel):
             "weight": pull,
             "free_hub": free_hub,
             "mean_decay": mean_decay,
-            "decay": np.tile(problem.member_decay, problem.loss.n_outputs),
+            "alone": problem.member_hessian,
             "exists": exists,
             "skew": _skew(problem, rows) if exists else np.zeros_like(members),
         }
@@ -115,7 +115,8 @@ class InferenceMixin(TiedLinearModel):
         Domains not seen differ from the centre as the others do: to the covariance of
         the centre, ``(1 + 1/T) / (2 tie + 1/C)`` is added for each coefficient
         (without ``1/C`` for the intercept, which has its own strength, and where
-        ``decay="shared"``).
+        ``decay="shared"``); with ties between features, ``1 + 1/T`` times the inverse
+        of the matrix in which they stand beside 2 tie and 1/C.
 
         References
         ----------
@@ -131,6 +132,7 @@ class InferenceMixin(TiedLinearModel):
             n_outputs, -1, n_outputs, covariance.shape[1] // n_outputs
         )
         rows = np.einsum("ak,kplq,bl->apbq", basis, blocks, basis, optimize=True)
+        rows = np.moveaxis(self._widen(np.moveaxis(self._widen(rows), 1, 3)), 3, 1)
         size = rows.shape[0] * rows.shape[1]
         return np.asarray(rows.reshape(size, size).astype(self.coef_.dtype))
 
@@ -239,13 +241,14 @@ class InferenceMixin(TiedLinearModel):
         multiple = _multiple(coverage)
         self._check_kept()
         design, members = self._placed(X, sample_domain)
+        point = probability(design.predict(members))
+        raw = design.predict(members + self._skews(kind)[: len(members)])
+        design = self._aggregated(design)
         covariances, mean = self._covariances(kind)
         if hasattr(self, "domains_"):
             unseen = design.bounds[-1] > design.bounds[-2]
             last = self._unseen(mean) if unseen else mean
             covariances = np.concatenate([covariances, last[np.newaxis]])
-        point = probability(design.predict(members))
-        raw = design.predict(members + self._skews(kind)[: len(members)])
         log_odds, width = _log_odds(design, raw, covariances, self._loss())
         width *= multiple
         lower = expit(log_odds - width).astype(point.dtype)
@@ -305,7 +308,7 @@ class InferenceMixin(TiedLinearModel):
 
     def _skews(self, kind: str) -> FloatArray:
         """Return where means lie from modes: of the members, and of their mean."""
-        skew = self._loss().expand(self._curvature["skew"])
+        skew = self._widen(self._loss().expand(self._curvature["skew"]))
         skew = np.concatenate([skew, skew.mean(axis=0, keepdims=True)])
         skew = skew.astype(self.coef_.dtype)
         return np.asarray(skew if kind == "laplace" else np.zeros_like(skew))
@@ -343,9 +346,12 @@ class InferenceMixin(TiedLinearModel):
                 f"intercept is 0 ({self._dial(self.tie_)}). Fit with a positive tie "
                 "and a positive tie_intercept."
             )
-        precision = _strength(known["weight"], known["scale"]) + known["decay"]
-        n_domains = len(known["hessians"])
-        return mean + np.diag((1 + 1 / n_domains) / precision)
+        # Of (S + P)^-1 with S = weight / scale^2, exact where that is infinite.
+        scale, n_domains = known["scale"], len(known["hessians"])
+        system = scale[:, np.newaxis] * known["alone"] * scale
+        system[np.diag_indices_from(system)] += known["weight"]
+        half = lower_inverse(cholesky(system)) * scale
+        return np.asarray(mean + (1 + 1 / n_domains) * (half.T @ half))
 
 
 def _skew(problem: TiedProblem, rows: Survey) -> FloatArray:

@@ -18,6 +18,7 @@ from sktie._compat import (
 )
 from sktie._design import Design, group_rows
 from sktie._domains import Domains
+from sktie._features import Dependencies
 from sktie._labels import (
     Sample,
     append_unlabeled,
@@ -29,15 +30,15 @@ from sktie._parallel import Workers, workers
 from sktie._prior import check_unlabeled
 from sktie._problem import TiedProblem
 from sktie._tie import Tie, TiedCoordinates, ToFixed, ToMean
-from sktie._typing import FloatArray, IntArray, Matrix
+from sktie._typing import Array, FloatArray, IntArray, IterationHook, Matrix
 from sktie._validation import check_parameters, unchanged_on_error
 from sktie.linear_model._base import REMEDIES
 from sktie.linear_model._classifier import TiedLinearClassifier
 from sktie.linear_model._distance import DISTANCE_TOL
 from sktie.linear_model._evidence import AUTO, set_strengths
-from sktie.linear_model._inference import InferenceMixin
 from sktie.linear_model._pair import resolve_anchor
 from sktie.linear_model._path import Path
+from sktie.linear_model._updates import FISHER, Metric, UpdateMixin
 from sktie.solvers import SOLVERS
 
 #: What an earlier fit may have set and this one need not.
@@ -53,13 +54,18 @@ STALE = (
 
 @dataclass(frozen=True)
 class _Rows:
-    """Training rows with a label, in the design's order; and all rows, as given."""
+    """Training rows with a label, in the design's order; and all rows, as given.
+
+    ``metric`` is that of the tie; None is the identity.
+    """
 
     X: Matrix
     y_index: IntArray
     weight: FloatArray | None
     design: Design
     everything: Sample
+    dependencies: Dependencies
+    metric: Metric | None = None
 
     @property
     def domain(self) -> IntArray:
@@ -68,7 +74,7 @@ class _Rows:
         return np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))
 
 
-class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
+class TiedLogisticRegression(UpdateMixin, TiedLinearClassifier):
     r"""Logistic regression whose coefficients are tied, from separate to shared.
 
     Minimises the sum of log-losses, weight decay, and a tie of strength ``tie``::
@@ -110,9 +116,11 @@ class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
           reduced to their difference, rows of more are centred over the classes.
         - a prior, such as `KMeansPrior`: cloned and fitted in `fit`, on all rows,
           with a label or without; or ``FrozenEstimator(prior)``, used as it is.
-    tie : float or "auto", default=1.0
+    tie : float, dict, array-like of shape (n_coefs,) or "auto", default=1.0
         Strength of the tie in [0, inf], on the scale of ``1/C``. "auto" takes the one
-        of the highest evidence: see Notes.
+        of the highest evidence: see Notes. A dict gives each coefficient its own, by
+        name or position, ``{"age": np.inf, None: 1.0}``; None is the key of the others,
+        without which all must be named. ``tie_intercept`` must then be given too.
     C : float or "auto", default=1.0
         Inverse strength of the weight decay, in (0, inf], as in scikit-learn. "auto"
         is as above; both may be "auto".
@@ -122,6 +130,13 @@ class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
         Omega with ``tie_intercept=True``; a strength of their own remains a penalty.
         ``tie_`` is the multiplier of ``Omega / 2``: that tie has the same minimum. It
         is 0 where the constraint does not act and infinity for 0.
+    metric : {"identity", "fisher"}, default="identity"
+        How the distance from a fixed pair is measured: in "fisher" by
+        ``(w - w_A)'P(w - w_A)``, intercepts among w, with P the curvature of the
+        pair's own objective at ``w_A``, its decay and ties included (elastic weight
+        consolidation [6]_, in full and not only the diagonal). ``tie=1`` then counts
+        the rows of the pair like those of the fit, and ``C=np.inf`` adds no decay to
+        that of the pair, which must have been fitted with ``store_covariance=True``.
     decay : {"each", "shared"}, default="each"
         With domains: decay every ``w_t``, or only once their mean. At ``tie=inf``
         the first equals ``LogisticRegression(C=C/T)``, the second
@@ -132,6 +147,18 @@ class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
         Whether the intercept is tied too: as strongly as the coefficients (True),
         not at all (False), or with a strength of its own in [0, inf]. It is never
         decayed.
+    feature_ties : list, array or sparse matrix, default=None
+        Features of one model whose coefficients should be close. A list of groups:
+        lists of names or positions, dicts ``{feature: ratio}``, or `FeatureTie` with a
+        strength of its own. Or a graph, the symmetric adjacency (n_coefs, n_coefs),
+        whose weights are strengths of ``(w_i - w_j)^2 / 2``. Positions are those in
+        ``coef_``. See Notes.
+    feature_tie : float, default=1.0
+        Factor of these strengths in [0, inf], on the scale of ``1/C``; at infinity the
+        features are shared.
+    feature_shares : list of lists or dicts, default=None
+        Features whose coefficients are equal, or in the ratios of a dict such as
+        ``{"left": 1, "right": -1}``; one coefficient is stored.
     fit_intercept : bool, default=True
         Whether to fit an intercept.
     class_weight : dict, "balanced" or None, default=None
@@ -178,8 +205,13 @@ class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
         Coefficients of each domain; stored once where ``tie=inf``. Only with domains.
     domain_intercept_ : ndarray of shape (n_domains, 1 or n_classes)
         Intercepts of each domain. Only with domains.
+    stored_coef_ : ndarray of shape (1 or n_classes, n_stored)
+        The distinct ones of ``coef_``: of shared features that of the first.
+    stored_index_, stored_ratio_ : ndarray of shape (n_coefs,)
+        Which of them each feature has, and its multiple. Only with shared features.
     tie_, C_ : float
-        The strengths of the fit, given, chosen, or found by ``max_distance``.
+        The strengths of the fit, given, chosen, or found by ``max_distance``; ``tie_``
+        is an array of shape (n_coefs,) where every coefficient has its own.
     log_evidence_ : float
         Log evidence at these, up to a constant: half of ``log(2 pi)`` for each flat
         direction of the prior (for two classes the common intercept, as ``sqrt(T)``
@@ -187,7 +219,8 @@ class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
         "auto".
     tie_gap_ : float
         Largest absolute deviation of a tied coefficient or intercept from what it
-        is tied to; 0 where nothing is tied.
+        is tied to; 0 where nothing is tied. Shared features are tied to the mean of
+        theirs in the pair.
     objective_ : float
         The objective above at the fitted parameters.
     n_iter_ : int
@@ -208,6 +241,7 @@ class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
 
     See Also
     --------
+    FeatureTie : Features tied with a strength of their own.
     tying_penalty : The penalty between two sets of parameters.
     sklearn.linear_model.LogisticRegression : The model without ties.
     sklearn.frozen.FrozenEstimator : Protects a fitted ``pair`` from being cloned.
@@ -220,6 +254,13 @@ class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
     With a fixed pair and decay towards zero the coefficients are pulled to
     ``w_A tie / (tie + 1/C)`` by both together. Coefficients are compared on the scale
     they were trained on: a scaler before this model must be the one before the pair.
+
+    Ties of features add, for every domain and each group of strength s (see
+    `FeatureTie`), ``s feature_tie sum_i (w_i - m)^2`` with m the mean of the group; for
+    two this is ``s feature_tie/2 (w_1 - w_2)^2``. A shared coefficient is decayed, and
+    tied to other models, once for each of its features, as the limit of a strong tie is
+    (times squared ratios). ``pair`` then counts by its mean over them, weighted by the
+    strengths; the constant distance to it is not part of ``objective_``.
 
     "auto" maximises Laplace's approximation of the evidence [5]_, the probability of
     the labels under the Gaussian prior that the penalties are; 0 and infinity are
@@ -239,6 +280,8 @@ class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
     .. [4] J. Lasserre, C. Bishop, T. Minka (2006). Principled hybrids of generative
        and discriminative models. CVPR.
     .. [5] D. MacKay (1992). Bayesian interpolation. Neural Computation.
+    .. [6] J. Kirkpatrick et al. (2017). Overcoming catastrophic forgetting in neural
+       networks. PNAS 114.
 
     Examples
     --------
@@ -261,15 +304,24 @@ class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "pair": [None, str, Integral, tuple, HasMethods("fit")],
-        "tie": [Interval(Real, 0, None, closed="both"), StrOptions({AUTO})],
+        "tie": [
+            Interval(Real, 0, None, closed="both"),
+            StrOptions({AUTO}),
+            dict,
+            "array-like",
+        ],
         "C": [Interval(Real, 0, None, closed="right"), StrOptions({AUTO})],
         "max_distance": [None, Interval(Real, 0, None, closed="left")],
         "decay": [StrOptions({"each", "shared"})],
         "tie_intercept": ["boolean", Interval(Real, 0, None, closed="both")],
+        "feature_ties": [None, "array-like", "sparse matrix"],
+        "feature_tie": [Interval(Real, 0, None, closed="both")],
+        "feature_shares": [None, "array-like"],
         "fit_intercept": ["boolean"],
         "class_weight": [None, dict, StrOptions({"balanced"})],
         "unlabeled": [None, Integral, str],
         "handle_unknown": [StrOptions({"error", "shared"})],
+        "metric": [StrOptions({"identity", FISHER})],
         "store_covariance": ["boolean"],
         "solver": [StrOptions({"auto", *SOLVERS})],
         "tol": [Interval(Real, 0, None, closed="left")],
@@ -283,11 +335,15 @@ class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
         self,
         pair: Any = None,
         *,
-        tie: float | str = 1.0,
+        tie: Any = 1.0,
         C: float | str = 1.0,
         max_distance: float | None = None,
+        metric: str = "identity",
         decay: str = "each",
         tie_intercept: bool | float = True,
+        feature_ties: Any = None,
+        feature_tie: float = 1.0,
+        feature_shares: Any = None,
         fit_intercept: bool = True,
         class_weight: Any = None,
         unlabeled: Any = None,
@@ -304,8 +360,12 @@ class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
         self.tie = tie
         self.C = C
         self.max_distance = max_distance
+        self.metric = metric
         self.decay = decay
         self.tie_intercept = tie_intercept
+        self.feature_ties = feature_ties
+        self.feature_tie = feature_tie
+        self.feature_shares = feature_shares
         self.fit_intercept = fit_intercept
         self.class_weight = class_weight
         self.unlabeled = unlabeled
@@ -360,16 +420,26 @@ class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
                 workers(self.n_jobs, rows.design.n_lanes) as crew,
                 fit_callbacks(self, X, y, self.max_iter) as callback,
             ):
-                path = Path(self, rows, crew, self._tol())
-                set_strengths(self, path)
-                self._check_classes(rows, self.tie_)
-                problem = path.problem(self.tie_, self.C_)
-                self._check_room(problem)
-                result = self._solve(problem, previous, callback, path.tol)
-                self._keep(problem, result, rows.everything.factors)
-            self._warn(result)
-            self._store(problem, result)
+                self._fit_rows(rows, crew, previous, callback)
         return self
+
+    def _fit_rows(
+        self,
+        rows: _Rows,
+        crew: Workers,
+        previous: Any,
+        callback: IterationHook | None,
+    ) -> None:
+        """Fit the model to rows that it has read."""
+        path = Path(self, rows, crew, self._tol())
+        set_strengths(self, path)
+        self._check_classes(rows, self.tie_)
+        problem = path.problem(self.tie_, self.C_)
+        self._check_room(problem)
+        result = self._solve(problem, previous, callback, path.tol)
+        self._keep(problem, result, rows.everything.factors)
+        self._warn(result)
+        self._store(problem, result)
 
     def _tol(self) -> float:
         """Return the gap to reach: distances need fits that are more exact."""
@@ -377,7 +447,13 @@ class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
         return tol if self.max_distance is None else min(tol, DISTANCE_TOL)
 
     def _read(
-        self, X: Any, y: Any, sample_weight: Any, sample_domain: Any, X_unlabeled: Any
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        sample_domain: Any,
+        X_unlabeled: Any,
+        classes: Array | None = None,
     ) -> _Rows:
         """Validate and encode the training rows."""
         X, skip, domains = self._columns(X, sample_domain, reset=True)
@@ -386,7 +462,7 @@ class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
         )
         check_unlabeled(self.pair, self.unlabeled, X_unlabeled, y)
         self.classes_, everything = encode_sample(
-            X, y, sample_weight, self.class_weight, self.unlabeled
+            X, y, sample_weight, self.class_weight, self.unlabeled, classes
         )
         sample = everything.labelled()
         everything = append_unlabeled(self, everything, X_unlabeled)
@@ -400,21 +476,36 @@ class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
         if order is not None:
             y_index = y_index[order]
             weight = None if weight is None else weight[order]
+        depend = self._depend(X.shape[1] - (skip is not None))
+        X, skip = depend.aggregated(X, skip)
         design = Design(
             X, bounds, order=order, skip=skip, fit_intercept=self.fit_intercept
         )
-        return _Rows(X, y_index, weight, design, everything)
+        n_outputs = classification_loss(len(self.classes_)).n_outputs
+        metric = self._metric(depend.features.n_features, n_outputs)
+        return _Rows(X, y_index, weight, design, everything, depend, metric)
 
-    def _check_classes(self, rows: _Rows, tie: float) -> None:
+    def _check_classes(self, rows: _Rows, tie: Any) -> None:
         """Check that a tie leaves no domain alone with classes it has not."""
         if not hasattr(self, "domains_"):
             return
-        alone = None if self._strengths(1, tie).all() else self._dial(tie)
+        holding = self._holding(tie)
+        alone = None if self._strengths(1, holding).all() else self._dial(tie)
         remedy = "a positive tie and a positive tie_intercept"
         domains = Domains(self.domains_, rows.domain, "domains_")
         check_domain_classes(
             domains, rows.y_index, self.classes_, rows.weight, alone, remedy
         )
+
+    def _check_all_classes(self, rows: _Rows) -> None:
+        """Check that rows without any past hold every class."""
+        lacking = np.setdiff1d(np.arange(len(self.classes_)), rows.y_index)
+        if len(lacking):
+            raise ValueError(
+                f"The first batch has no row of {self.classes_[lacking].tolist()}, and "
+                "its fit no minimum; expected rows of every class. Collect more rows "
+                "for the first call; those after it may lack classes."
+            )
 
     def _problem(self, rows: _Rows, crew: Workers) -> TiedProblem:
         """Return the objective as a problem; a `Path` sets the strengths."""
@@ -430,11 +521,13 @@ class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
             decay=self._decays(design.n_features, 1.0),
             shared_decay=self.decay == "shared" and hasattr(self, "domains_"),
             workers=crew,
+            quadratic=rows.dependencies.quadratic(loss.n_outputs, design, rows.weight),
         )
 
     def _tie(self, rows: _Rows, loss: Loss) -> Tie:
         """Return the tie that ``pair`` asks for."""
         n_coefs = rows.design.n_coefs
+        features, shares = rows.dependencies.features, rows.dependencies.shares
         strengths = self._strengths(rows.design.n_features, 1.0)
         if hasattr(self, "domains_"):
             return Tie(ToMean(), strengths)
@@ -446,4 +539,13 @@ class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
         )
         if prior is not None:
             self.prior_ = prior
-        return Tie(ToFixed(loss.reduce(self._join(coef, intercept))), strengths)
+        target = loss.reduce(self._join(coef, intercept))
+        if rows.metric is not None and rows.metric.narrows:
+            target = rows.metric.narrow(target)
+        elif shares is not None:
+            # Coefficients that are equal go to the mean of theirs, by strength.
+            auto = isinstance(self.tie, str)
+            tie = 1.0 if auto else self._given_tie(features)
+            weight = np.broadcast_to(tie, features.n_features)
+            target = shares.narrow(target, weight)
+        return Tie(ToFixed(target), strengths)

@@ -14,6 +14,7 @@ from sklearn.pipeline import Pipeline
 from sktie._compat import WRAPPER_FRAMES
 from sktie._labels import Sample
 from sktie._prior import find_prior, fitted_prior
+from sktie._shares import Shares
 from sktie._typing import Array, FloatArray
 
 
@@ -98,6 +99,70 @@ def resolve_regressor(
             "y. Fit both on the same targets."
         )
     return coef, np.broadcast_to(intercept, (n_outputs,))
+
+
+def resolve_precision(
+    pair: Any,
+    n_coefs: int,
+    n_outputs: int,
+    feature_names: Array | None,
+    shares: Shares | None,
+) -> FloatArray:
+    """Return the curvature of the fitted model that ``pair`` is, in our order.
+
+    Parameters
+    ----------
+    pair : fitted tied model
+        As the user gave it; its coefficients have been read and checked.
+    n_coefs, n_outputs : int
+        Numbers of coefficients, the intercept among them, and of outputs.
+    feature_names : array of shape (n_features,) or None
+        Names of the features of the new model.
+    shares : Shares or None
+        Which of its coefficients are equal.
+
+    Returns
+    -------
+    ndarray of shape (n_outputs * n_coefs, n_outputs * n_coefs)
+        The Hessian of its objective. Where the pair shares coefficients as the new
+        model does, that of the stored ones.
+    """
+    source: Any = pair
+    names = None
+    if not isinstance(pair, tuple):
+        source, names = _last_step(pair)
+    if not hasattr(source, "_precision"):
+        kind = f"{type(source).__name__}()"
+        raise ValueError(
+            f"metric='fisher' with pair={kind}, which keeps no curvature; expected a "
+            "tied model of this package. Fit the pair as TiedLogisticRegression("
+            "store_covariance=True), which without a pair of its own is "
+            "scikit-learn's, or use metric='identity'."
+        )
+    precision = np.asarray(source._precision())
+    theirs = source._shares
+    if theirs is not None:
+        if shares is None or not (
+            np.array_equal(theirs.index, shares.index)
+            and np.allclose(theirs.ratio, shares.ratio)
+        ):
+            raise ValueError(
+                "metric='fisher' with a pair that shares coefficients: it knows "
+                "nothing about their differences. Share the same features, in the "
+                "same order, or use metric='identity'."
+            )
+        return precision
+    if len(precision) != n_coefs * n_outputs:
+        raise ValueError(
+            f"metric='fisher': the curvature of the pair is for {len(precision)} "
+            f"numbers, but the model has {n_coefs * n_outputs}. Fit both with the same "
+            "fit_intercept, features and classes."
+        )
+    n_features = source.coef_.shape[1]
+    order = _by_names(np.arange(n_features)[np.newaxis], source, names, feature_names)
+    own = np.append(order[0], np.arange(n_features, n_coefs)).astype(np.intp)
+    place = (n_coefs * np.arange(n_outputs)[:, np.newaxis] + own).ravel()
+    return np.asarray(precision[np.ix_(place, place)])
 
 
 def _last_step(pair: Any) -> tuple[Any, Array | None]:

@@ -11,6 +11,7 @@ from sktie._leave_one_out import leave_one_out, survey, without_row
 from sktie._parallel import Workers
 from sktie._posterior import Posterior
 from sktie._problem import LastPass, TiedCurvature, TiedProblem
+from sktie._quadratic import Quadratic, QuadraticSum
 from sktie._typing import FloatArray
 from sktie.solvers import SOLVERS, SolverResult, newton_from
 
@@ -88,10 +89,17 @@ class Path:
 
     def problem(self, tie: float, C: float, extra: float = 0.0) -> TiedProblem:
         """Return the objective at a setting; see `fit`."""
-        n_features = self.rows.design.n_features
+        n_features = self.rows.design.n_features  # of the coefficients that are stored
         strengths = self.model._strengths(n_features, tie)
         strengths[n_features:] += extra
-        return self._base.retied(strengths, self.model._decays(n_features, C))
+        decays, metric = self.model._decays(n_features, C), self.rows.metric
+        if metric is None or tie in (0.0, np.inf):
+            return self._base.retied(strengths, decays)
+        free = self._base.retied(np.zeros_like(strengths), decays)
+        centre = free.coordinates.split(np.zeros(free.size))[0]
+        own = Quadratic(tie * metric.matrix, centre.shape, centre)
+        both = own if free.quadratic is None else QuadraticSum(own, free.quadratic)
+        return replace(free, quadratic=both)
 
     def fit(self, tie: float, C: float, extra: float = 0.0) -> Stop:
         """Return the fit at a setting, from where the last one ended.
@@ -207,7 +215,7 @@ class Path:
         """
         model, rows = self.model, self.rows
         held = model._has_tie and not hasattr(model, "domains_")
-        alone = not model._strengths(1, tie).all()
+        alone = not model._strengths(1, model._holding(tie)).all()
         if not model.fit_intercept or (held and not alone):
             return
         n_classes = len(model.classes_)

@@ -47,6 +47,7 @@ class RegressionRows:
     y: FloatArray
     weight: FloatArray | None
     design: Design
+    metric: Any = None
 
     @property
     def domain(self) -> IntArray:

@@ -24,8 +24,12 @@ MOST_NUMBERS = 1 << 27
 #: What is passed on to the model.
 PASSED = (
     "pair",
+    "metric",
     "decay",
     "tie_intercept",
+    "feature_ties",
+    "feature_tie",
+    "feature_shares",
     "fit_intercept",
     "class_weight",
     "unlabeled",
@@ -72,10 +76,18 @@ class TiedLogisticRegressionCV(HoldingOut, TiedLinearClassifier):
         at the C of the best.
     refit : bool, default=True
         Whether to fit the model on all rows with what was chosen.
+    metric : {"identity", "fisher"}, default="identity"
+        How the distance from a fixed pair is measured, as in `TiedLogisticRegression`.
     decay : {"each", "shared"}, default="each"
         What is decayed, as in `TiedLogisticRegression`.
     tie_intercept : bool or float, default=True
         Whether, or how strongly, intercepts are tied, as there.
+    feature_ties : list, array or sparse matrix, default=None
+        Features whose coefficients are close, as there.
+    feature_tie : float, default=1.0
+        Factor of their strengths, as there; it is not chosen here.
+    feature_shares : list of lists or dicts, default=None
+        Features whose coefficients are equal, as there.
     fit_intercept : bool, default=True
         Whether to fit an intercept.
     class_weight : dict, "balanced" or None, default=None
@@ -183,8 +195,12 @@ class TiedLogisticRegressionCV(HoldingOut, TiedLinearClassifier):
         scoring: Any = None,
         one_standard_error: bool = False,
         refit: bool = True,
+        metric: str = "identity",
         decay: str = "each",
         tie_intercept: bool | float = True,
+        feature_ties: Any = None,
+        feature_tie: float = 1.0,
+        feature_shares: Any = None,
         fit_intercept: bool = True,
         class_weight: Any = None,
         unlabeled: Any = None,
@@ -203,8 +219,12 @@ class TiedLogisticRegressionCV(HoldingOut, TiedLinearClassifier):
         self.scoring = scoring
         self.one_standard_error = one_standard_error
         self.refit = refit
+        self.metric = metric
         self.decay = decay
         self.tie_intercept = tie_intercept
+        self.feature_ties = feature_ties
+        self.feature_tie = feature_tie
+        self.feature_shares = feature_shares
         self.fit_intercept = fit_intercept
         self.class_weight = class_weight
         self.unlabeled = unlabeled

@@ -20,9 +20,12 @@ from sktie._domains import (
 )
 from sktie._labels import (
     check_domain_classes,
+    check_partial_classes,
     check_weight,
     class_weights,
+    classes_to_come,
     encode_sample,
+    index_of_known,
 )
 from sktie._rows import canonical_order, drop_zero_weight
 from sktie._typing import Array, FloatArray, IntArray
@@ -121,11 +124,7 @@ class ReadingConvolutions(BaseEstimator):
                 "partial_fit cannot hold rows back for early_stopping=True, as it "
                 "sees some rows at a time. Set early_stopping=False, or call fit."
             )
-        if self.class_weight == "balanced":
-            raise ValueError(
-                "partial_fit does not know how many rows each class will have, so "
-                "class_weight='balanced' has no meaning. Pass sample_weight, or a dict."
-            )
+        check_partial_classes(self)
         if classes is None and not hasattr(self, "classes_"):
             raise ValueError(
                 "The first call of partial_fit needs `classes`, all labels that will "
@@ -203,22 +202,8 @@ class ReadingConvolutions(BaseEstimator):
             X, shape, sample_domain, reset=first, y=y
         )
         self.image_shape_ = shape
-        if first:
-            self.classes_ = np.unique(np.asarray(classes))
-            if len(self.classes_) < 2:
-                raise ValueError(
-                    f"classes={np.asarray(classes).tolist()} names one class; expected "
-                    "all that will ever occur, at least two classes. Name the others."
-                )
-        elif classes is not None and not np.array_equal(
-            np.unique(np.asarray(classes)), self.classes_
-        ):
-            raise ValueError(
-                f"classes={np.asarray(classes).tolist()}, but the first call of "
-                f"partial_fit had {self.classes_.tolist()}. Leave `classes` out, or "
-                "start with a new estimator."
-            )
-        y_index = self._known(y, "y")
+        self.classes_ = classes_to_come(classes, None if first else self.classes_)
+        y_index = index_of_known(y, self.classes_, "y")
         weight = check_weight(sample_weight, np.empty((len(X), 0)))
         factors = class_weights(self.class_weight, self.classes_, y_index, weight)
         weight = np.ones(len(X)) if weight is None else weight
@@ -239,14 +224,3 @@ class ReadingConvolutions(BaseEstimator):
             self.domains_,
             "Give the first call of partial_fit rows of all domains, or call fit.",
         )
-
-    def _known(self, y: Array, name: str) -> IntArray:
-        """Return class indices of labels, all of which must be known."""
-        unknown = ~np.isin(y, self.classes_)
-        if unknown.any():
-            raise ValueError(
-                f"{name} holds the labels {np.unique(y[unknown]).tolist()}, which are "
-                f"none of the classes {self.classes_.tolist()}. Drop these rows, or "
-                "name all classes from the start."
-            )
-        return np.searchsorted(self.classes_, y)

@@ -11,6 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from sktie._compat import WRAPPER_FRAMES, CallbackSupportMixin
 from sktie._domains import is_column
+from sktie._labels import index_of_known
 from sktie._loss import ClassLoss, classification_loss
 from sktie._parallel import Workers
 from sktie._typing import FloatArray
@@ -150,7 +151,9 @@ class TrainedConvolutions(CallbackSupportMixin, FittedConvolutions):
         X, _, y, domains = self._images_of(
             X_val, self.image_shape_, sample_domain_val, name=name, y=y_val
         )
-        y = problem.loss.encode(self._known(y, "y_val"), problem.images.dtype)
+        y = problem.loss.encode(
+            index_of_known(y, self.classes_, "y_val"), problem.images.dtype
+        )
         weight = np.ones(len(X), problem.images.dtype)
         return problem, replace(
             problem,
