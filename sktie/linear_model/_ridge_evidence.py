@@ -9,6 +9,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 from sktie._typing import FloatArray
+from sktie.linear_model._distance import tie_at_distance
 from sktie.linear_model._evidence import AUTO
 from sktie.linear_model._path import NoMinimum
 from sktie.linear_model._ridge_path import RidgePath, RidgeStop, determined
@@ -44,7 +45,18 @@ def set_strengths(model: Any, path: RidgePath) -> None:
     setting: list[Any] = [
         None if auto else value for value, auto in zip(given, wanted, strict=True)
     ]
-    if any(wanted):
+    if model.max_distance is not None:
+        if any(wanted):
+            raise ValueError(
+                f"max_distance={model.max_distance:g} with a strength that is 'auto'; "
+                "expected numbers beside it. Use max_distance=None to have it chosen."
+            )
+        alpha = float(model.alpha)
+        n_features = path.rows.design.n_features
+        setting[0] = tie_at_distance(
+            model, lambda tie: path.fit(tie, alpha), n_features
+        )
+    elif any(wanted):
         asked = " and ".join(
             f"{name}='auto'" for name, auto in zip(NAMES, wanted, strict=True) if auto
         )
