@@ -18,6 +18,7 @@ from sktie._compat import (
 )
 from sktie._design import Design, group_rows
 from sktie._domains import Domains
+from sktie._graph import DomainGraph
 from sktie._labels import (
     Sample,
     append_unlabeled,
@@ -34,6 +35,11 @@ from sktie._validation import check_parameters, unchanged_on_error
 from sktie.linear_model._base import REMEDIES
 from sktie.linear_model._classifier import TiedLinearClassifier
 from sktie.linear_model._evidence import AUTO, set_strengths
+from sktie.linear_model._graph import (
+    components,
+    read_relations,
+    related_coordinates,
+)
 from sktie.linear_model._inference import InferenceMixin
 from sktie.linear_model._pair import resolve_anchor
 from sktie.linear_model._path import Path
@@ -47,6 +53,11 @@ STALE = (
     "prior_",
     "log_evidence_",
     "_curvature",
+    "component_",
+    "n_components_",
+    "inferred_domains_",
+    "inferred_coef_",
+    "inferred_intercept_",
 )
 
 
@@ -59,6 +70,7 @@ class _Rows:
     weight: FloatArray | None
     design: Design
     everything: Sample
+    graph: DomainGraph | None = None
 
     @property
     def domain(self) -> IntArray:
@@ -254,6 +266,7 @@ class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "pair": [None, str, Integral, tuple, HasMethods("fit")],
+        "graph": "no_validation",
         "tie": [Interval(Real, 0, None, closed="both"), StrOptions({AUTO})],
         "C": [Interval(Real, 0, None, closed="right"), StrOptions({AUTO})],
         "decay": [StrOptions({"each", "shared"})],
@@ -275,6 +288,7 @@ class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
         self,
         pair: Any = None,
         *,
+        graph: Any = None,
         tie: float | str = 1.0,
         C: float | str = 1.0,
         decay: str = "each",
@@ -292,6 +306,7 @@ class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
         n_jobs: int | None = None,
     ) -> None:
         self.pair = pair
+        self.graph = graph
         self.tie = tie
         self.C = C
         self.decay = decay
@@ -382,13 +397,14 @@ class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
         if domains is not None:
             self.domains_ = domains.labels
             order, bounds = group_rows(domains.index, len(self.domains_))
+        graph = read_relations(self)
         if order is not None:
             y_index = y_index[order]
             weight = None if weight is None else weight[order]
         design = Design(
             X, bounds, order=order, skip=skip, fit_intercept=self.fit_intercept
         )
-        return _Rows(X, y_index, weight, design, everything)
+        return _Rows(X, y_index, weight, design, everything, graph)
 
     def _check_classes(self, rows: _Rows, tie: float) -> None:
         """Check that a tie leaves no domain alone with classes it has not."""
@@ -400,18 +416,35 @@ class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
         check_domain_classes(
             domains, rows.y_index, self.classes_, rows.weight, alone, remedy
         )
+        if rows.graph is not None and alone is None:
+            check_domain_classes(
+                components(self, domains),
+                rows.y_index,
+                self.classes_,
+                rows.weight,
+                f"graph= of {self.n_components_} components",
+                "an edge to a domain of another component",
+            )
 
     def _problem(self, rows: _Rows, crew: Workers) -> TiedProblem:
         """Return the objective as a problem; a `Path` sets the strengths."""
         design = rows.design
         loss = classification_loss(len(self.classes_))
         shape = (design.n_domains, loss.n_outputs, design.n_coefs)
+        coordinates: Any
+        if rows.graph is None:
+            coordinates = TiedCoordinates(self._tie(rows, loss), shape)
+        else:
+            strengths = self._strengths(design.n_features, 1.0)
+            coordinates = related_coordinates(
+                rows.graph, strengths, shape, design, rows.weight
+            )
         return TiedProblem(
             design=design,
             loss=loss,
             y=loss.encode(rows.y_index, rows.X.dtype),
             weight=rows.weight,
-            coordinates=TiedCoordinates(self._tie(rows, loss), shape),
+            coordinates=coordinates,
             decay=self._decays(design.n_features, 1.0),
             shared_decay=self.decay == "shared" and hasattr(self, "domains_"),
             workers=crew,

@@ -17,6 +17,7 @@ from sktie._compat import (
     n_samples_of,
     with_callbacks,
 )
+from sktie._graph import DomainGraph
 from sktie._parallel import workers
 from sktie._prior import find_prior
 from sktie._typing import FloatArray, IntArray, IterationHook
@@ -36,6 +37,7 @@ MOST_NUMBERS = 1 << 27
 #: What is passed on to the model.
 PASSED = (
     "pair",
+    "graph",
     "decay",
     "tie_intercept",
     "fit_intercept",
@@ -62,6 +64,8 @@ class TiedLogisticRegressionCV(TiedLinearClassifier):
     pair : str, int, estimator, tuple or None, default=None
         What the coefficients are tied to, as in `TiedLogisticRegression`. A fixed
         model must come from other rows: rows that made it favour strong ties.
+    graph : object, default=None
+        Which domains are tied to which, as in `TiedLogisticRegression`.
     ties : int or array-like of float, default=10
         Strengths to try. 0 and infinity are always among them; an integer is the
         number of strengths, the others evenly spaced from 1e-3 to 1e4 in logarithm.
@@ -71,8 +75,9 @@ class TiedLogisticRegressionCV(TiedLinearClassifier):
         How rows are held out. An integer is the number of stratified folds (None is 5);
         a splitter of scikit-learn splits the labelled rows; an iterable holds
         (training, test) positions among all rows, as a list where groups are needed.
-        With a prior as ``pair``, whose anchor knows the labels, or with members of too
-        many coefficients for Hessians, "loo" becomes 5 folds; see ``cv_``.
+        With a prior as ``pair``, whose anchor knows the labels, with a ``graph``, or
+        with members of too many coefficients for Hessians, "loo" becomes 5 folds; see
+        ``cv_``.
     stratify_domains : bool, default=False
         Whether folds (of an integer ``cv``) hold equal shares of each class of each
         domain, instead of each class.
@@ -186,6 +191,7 @@ class TiedLogisticRegressionCV(TiedLinearClassifier):
         self,
         pair: Any = None,
         *,
+        graph: Any = None,
         ties: Any = 10,
         Cs: Any = (0.01, 0.1, 1.0, 10.0, 100.0),
         cv: Any = "loo",
@@ -206,6 +212,7 @@ class TiedLogisticRegressionCV(TiedLinearClassifier):
         n_jobs: int | None = None,
     ) -> None:
         self.pair = pair
+        self.graph = graph
         self.ties = ties
         self.Cs = Cs
         self.cv = cv
@@ -323,7 +330,9 @@ class TiedLogisticRegressionCV(TiedLinearClassifier):
             return scores
         for train, test in self._splits(data, labelled, held):
             scores.new_fold()
-            self._score_fold(scores, data, train, test, held, labelled, callback)
+            self._score_fold(
+                scores, data, train, test, held, labelled, path.rows.graph, callback
+            )
         return scores
 
     def _score_fold(
@@ -334,10 +343,12 @@ class TiedLogisticRegressionCV(TiedLinearClassifier):
         test: IntArray,
         held: Held,
         labelled: IntArray,
+        graph: DomainGraph | None,
         callback: IterationHook | None,
     ) -> None:
         """Fit every setting to some of the rows, and score it on others."""
         model = self._model("shared")
+        model.graph = graph  # a fold may lack domains: their labels must be known
         part = data.take(train)
         rows = model._read(*part)
         if not np.array_equal(model.classes_, self.classes_):
@@ -383,7 +394,7 @@ class TiedLogisticRegressionCV(TiedLinearClassifier):
         """Return what holds rows out: folds where leaving one out cannot."""
         if not isinstance(self.cv, str):
             return FOLDS if self.cv is None else self.cv
-        knows = find_prior(self.pair) is not None
+        knows = find_prior(self.pair) is not None or self.graph is not None
         return FOLDS if knows or path.n_numbers > MOST_NUMBERS else self.cv
 
     def _splits(
