@@ -5,21 +5,33 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy.linalg import get_lapack_funcs
 
-from sktie._linalg import cholesky, conjugate_step, lower_inverse
+from sktie._linalg import OVERFLOW, cholesky, conjugate_step
 from sktie._nesting import Level, Nesting
 from sktie._typing import Array, FloatArray, IntArray
 
 #: Relative residual, in the metric of the model, to which a system is solved.
-RESIDUAL = 1e-2
+RESIDUAL = 0.2
 
 
 def inverses(matrices: FloatArray) -> FloatArray:
     """Return the inverses of positive semidefinite matrices (n_matrices, n, n)."""
-    roots = np.empty_like(matrices)
-    for root, matrix in zip(roots, matrices, strict=True):
-        root[:] = lower_inverse(cholesky(matrix))
-    return np.asarray(np.swapaxes(roots, 1, 2) @ roots)
+    if not np.isfinite(matrices).all():
+        raise ValueError(OVERFLOW)
+    potrf, potri = get_lapack_funcs(("potrf", "potri"), (matrices,))
+    found = np.empty_like(matrices)
+    for out, matrix in zip(found, matrices, strict=True):
+        # Symmetric: the transpose is in the order of columns, and is not copied.
+        factor, info = potrf(matrix.T, lower=True)
+        if info != 0:
+            factor = cholesky(matrix)
+        out.T[:], _ = potri(factor, lower=True, overwrite_c=True)
+    # The rest of each is what was above the factor.
+    upper = np.triu(found)
+    np.einsum("tii->ti", found)[:] = 0.0
+    found = np.triu(found)
+    return np.asarray(upper + np.swapaxes(found, 1, 2))
 
 
 class Elimination:
@@ -55,78 +67,65 @@ class Elimination:
         shared: Array,
     ) -> None:
         n_members, n = hessians.shape[:2]
-        self._nesting, self._strength = nesting, strength
-        self._own: IntArray = np.flatnonzero(~shared)
+        self._nesting, self._place = nesting, nesting.place[:n_members]
         self._common: IntArray = np.flatnonzero(shared)
-        total = np.zeros((nesting.n_nodes, n, n))
-        total[:n_members] = hessians
+        self._own: Any = np.flatnonzero(~shared) if shared.any() else slice(None)
+        self._strength = strength[self._own]
+        total = np.zeros((len(nesting.place), n, n))
+        total[self._place] = hessians
         # Without a tie, nodes without rows are anywhere: here at 0.
-        open_ones = np.flatnonzero(~shared & (strength == 0))
-        total[n_members:, open_ones, open_ones] = 1.0
+        others = nesting.place[n_members:, np.newaxis]
+        untied = np.flatnonzero(~shared & (strength == 0))
+        total[others, untied, untied] = 1.0
         self._parts = [self._eliminate(level, total) for level in nesting.levels]
 
     def _eliminate(
         self, level: Level, total: FloatArray
     ) -> tuple[FloatArray, FloatArray, FloatArray | None]:
         """Add what a level says to its parents' Hessians; return what solves it."""
-        roots = inverses(total[level.roots])
-        nodes, own, common = level.nodes, self._own, self._common
-        pull = level.weight[:, np.newaxis] * self._strength[own]
-        cross = None
+        roots, hessian = inverses(total[level.roots]), total[level.nodes]
+        own, common = self._own, self._common
+        pull, cross = level.weight * self._strength, None
+        system = hessian[:, own][:, :, own]
         if not len(common):
-            hessian = total[nodes]
-            system = hessian.copy()
-            np.einsum("tii->ti", system)[:] += pull
-            inverse = inverses(system)
-            said = inverse @ hessian
-            said *= pull[:, :, np.newaxis]
-        else:
-            hessian = total[nodes]
-            system = hessian[:, own[:, np.newaxis], own]
-            np.einsum("tii->ti", system)[:] += pull
-            inverse = inverses(system)
-            taken = inverse @ hessian[:, own]
+            system = system.copy()
+        np.einsum("tii->ti", system)[:] += pull
+        inverse = inverses(system)
+        said = np.empty_like(hessian)
+        said[:, own] = inverse @ hessian[:, own]
+        if len(common):
             cross = hessian[:, common[:, np.newaxis], own]
-            said = np.empty_like(hessian)
-            said[:, own] = pull[:, :, np.newaxis] * taken
-            said[:, common] = hessian[:, common] - cross @ taken
-        said += np.swapaxes(said, 1, 2).copy()
-        said *= 0.5
+            said[:, common] = hessian[:, common] - cross @ said[:, own]
+        said[:, own] *= pull[:, :, np.newaxis]
+        said = 0.5 * (said + np.swapaxes(said, 1, 2))
         total[level.parents] += level.sums(said)
         return roots, inverse, cross
 
     def solve(self, forces: FloatArray) -> FloatArray:
         """Return the inverse Hessian times a vector (n_members, n)."""
-        own, common = self._own, self._common
-        n_members, n = forces.shape
-        force = np.zeros((self._nesting.n_nodes, n))
-        force[:n_members] = forces
-        steps = np.zeros_like(force)
-        levels = self._nesting.levels
-        for level, (roots, inverse, cross) in zip(levels, self._parts, strict=True):
-            if len(level.roots):
-                steps[level.roots] = _times(roots, force[level.roots])
-            if not len(level.nodes):
-                continue
-            moved = _times(inverse, force[level.nodes][:, own])
-            said = np.empty((len(moved), n))
-            said[:, own] = level.weight[:, np.newaxis] * self._strength[own] * moved
+        own, common, strength = self._own, self._common, self._strength
+        force = np.zeros((len(self._nesting.place), forces.shape[1]))
+        force[self._place] = forces
+        steps = np.empty_like(force)
+        parts = list(zip(self._nesting.levels, self._parts, strict=True))
+        for level, (roots, inverse, cross) in parts:
+            steps[level.roots] = _times(roots, force[level.roots])
+            felt = force[level.nodes]
+            moved = steps[level.nodes, own] = _times(inverse, felt[:, own])
+            said = level.weight * strength * moved
             if cross is not None:
-                said[:, common] = force[level.nodes][:, common] - _times(cross, moved)
+                felt[:, common] -= _times(cross, moved)
+                felt[:, own] = said
+                said = felt
             force[level.parents] += level.sums(said)
-            steps[level.nodes[:, np.newaxis], own] = moved
-        for level, (_, inverse, cross) in zip(
-            levels[::-1], self._parts[::-1], strict=True
-        ):
-            if not len(level.nodes):
-                continue
+        for level, (_, inverse, cross) in parts[::-1]:
             above = steps[level.up]
-            pull = level.weight[:, np.newaxis] * self._strength[own] * above[:, own]
+            pull = level.weight * strength * above[:, own]
             if cross is not None:
-                steps[level.nodes[:, np.newaxis], common] = above[:, common]
+                steps[level.nodes, common] = above[:, common]
                 pull -= _times(np.swapaxes(cross, 1, 2), above[:, common])
-            steps[level.nodes[:, np.newaxis], own] += _times(inverse, pull)
-        return steps[:n_members]
+            steps[level.nodes, own] += _times(inverse, pull)
+        return np.asarray(steps[self._place])
 
 
 def _times(matrices: FloatArray, vectors: FloatArray) -> FloatArray:
@@ -186,7 +185,6 @@ class RelatedCurvature:
     def _product(self, direction: FloatArray) -> FloatArray:
         coordinates = self._coordinates
         image = _times(self._hessians, direction.reshape(len(self._hessians), -1))
+        direction = direction.reshape(coordinates.shape)
         image = coordinates.pull_back(image.reshape(coordinates.shape))
-        return np.asarray(
-            image + coordinates.tie_gradient(direction.reshape(coordinates.shape))
-        )
+        return np.asarray(image + coordinates.tie_gradient(direction))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import scipy.sparse as sp
@@ -16,22 +17,20 @@ class Level:
 
     Attributes
     ----------
-    roots : ndarray
-        Nodes without a parent.
-    nodes : ndarray
-        The others.
-    weight : ndarray of shape (n_nodes,)
-        Weights of their edges to their parents.
+    nodes, roots : slice
+        Places of nodes with a parent, and of nodes without.
+    weight : ndarray of shape (n_nodes, 1)
+        Weights of the edges of ``nodes`` to their parents.
     up : ndarray of shape (n_nodes,)
-        The parent of each.
+        Place of the parent of each.
     parents : ndarray
         The distinct ones of these.
     gather : CSR array of shape (n_parents, n_nodes), or None
         Adds up what the nodes say to each parent; None where each has one child.
     """
 
-    roots: IntArray
-    nodes: IntArray
+    nodes: slice
+    roots: slice
     weight: FloatArray
     up: IntArray
     parents: IntArray
@@ -51,32 +50,56 @@ class Nesting:
 
     Attributes
     ----------
-    n_nodes : int
-        Nodes of the graph come first; clusters of them may follow.
+    place : ndarray of shape (n_nodes,)
+        Where each node is in the order of elimination. Nodes of the graph come first;
+        clusters of them may follow.
     levels : tuple of Level
         Children before their parents.
     exact : bool
         Whether it is the graph, and not a model of it.
     """
 
-    n_nodes: int
+    place: IntArray
     levels: tuple[Level, ...]
     exact: bool
 
 
-def _level(
-    nodes: IntArray, parent: IntArray, weight: FloatArray, roots: IntArray
-) -> Level:
-    parents, place = np.unique(parent, return_inverse=True)
-    gather = None
-    if len(parents) == len(nodes):
-        order = np.argsort(parent)
-        nodes, parent, weight = nodes[order], parent[order], weight[order]
-    else:
-        ones = np.ones(len(nodes))
-        shape = len(parents), len(nodes)
-        gather = sp.csr_array((ones, (place.ravel(), np.arange(len(nodes)))), shape)
-    return Level(roots, nodes, weight, parent, parents, gather)
+#: Nodes that go together, the parents and weights of theirs, and roots beside them.
+Round: TypeAlias = tuple[IntArray, IntArray, FloatArray, IntArray]
+
+
+def _nesting(rounds: list[Round], n_nodes: int, exact: bool) -> Nesting:
+    """Return the forest whose nodes go round by round."""
+    sorted_rounds = []
+    for nodes, up, weight, roots in rounds:
+        order = np.argsort(up, kind="stable")
+        sorted_rounds.append((nodes[order], up[order], weight[order], roots))
+    order = np.concatenate([np.r_[nodes, roots] for nodes, _, _, roots in sorted_rounds])
+    place = np.empty(n_nodes, np.intp)
+    place[order] = np.arange(n_nodes)
+    levels, start = [], 0
+    for nodes, up, weight, roots in sorted_rounds:
+        middle, stop = start + len(nodes), start + len(nodes) + len(roots)
+        up = place[up]
+        parents, index = np.unique(up, return_inverse=True)
+        gather = None
+        if len(parents) < len(nodes):
+            table = np.ones(len(nodes)), (index.ravel(), np.arange(len(nodes)))
+            gather = sp.csr_array(table, shape=(len(parents), len(nodes)))
+        else:
+            parents = up
+        levels.append(
+            Level(
+                slice(start, middle),
+                slice(middle, stop),
+                weight[:, np.newaxis],
+                up,
+                parents,
+                gather,
+            )
+        )
+        start = stop
+    return Nesting(place, tuple(levels), exact)
 
 
 def nest(adjacency: Matrix) -> Nesting:
@@ -103,10 +126,10 @@ def nest(adjacency: Matrix) -> Nesting:
     clusters. SPAA.
     """
     adjacency = sp.csr_array(adjacency)
-    levels, core = _peel(adjacency)
+    rounds, core = _peel(adjacency)
     n_nodes = adjacency.shape[0]
     if not len(core):
-        return Nesting(n_nodes, tuple(levels), True)
+        return _nesting(rounds, n_nodes, True)
     graph = sp.csr_array(adjacency[core][:, core])
     nodes, empty = core, np.empty(0, np.intp)
     while graph.nnz:
@@ -114,7 +137,7 @@ def nest(adjacency: Matrix) -> Nesting:
         tied = np.flatnonzero(weight)
         label = clusters(sp.csr_array(graph[tied][:, tied]))
         roots = nodes[weight == 0]
-        levels.append(_level(nodes[tied], n_nodes + label, weight[tied], roots))
+        rounds.append((nodes[tied], n_nodes + label, weight[tied], roots))
         ones = np.ones(len(tied))
         shape = int(label.max()) + 1, graph.shape[0]
         join = sp.csr_array((ones, (label, tied)), shape)
@@ -123,11 +146,11 @@ def nest(adjacency: Matrix) -> Nesting:
         graph.eliminate_zeros()
         nodes = n_nodes + np.arange(shape[0])
         n_nodes += shape[0]
-    levels.append(_level(empty, empty, np.empty(0), nodes))
-    return Nesting(n_nodes, tuple(levels), False)
+    rounds.append((empty, empty, np.empty(0), nodes))
+    return _nesting(rounds, n_nodes, False)
 
 
-def _peel(adjacency: Matrix) -> tuple[list[Level], IntArray]:
+def _peel(adjacency: Matrix) -> tuple[list[Round], IntArray]:
     """Take leaves off a graph until none is left; return what remains."""
     n_nodes = adjacency.shape[0]
     edges = sp.coo_array(adjacency)
@@ -156,8 +179,8 @@ def _peel(adjacency: Matrix) -> tuple[list[Level], IntArray]:
     weight = np.zeros(n_nodes)
     own = parent[row] == column
     weight[row[own]] = edges.data[own]
-    levels = [_level(n, parent[n], weight[n], roots) for n, roots in rounds]
-    return levels, np.flatnonzero(left)
+    found = [(nodes, parent[nodes], weight[nodes], roots) for nodes, roots in rounds]
+    return found, np.flatnonzero(left)
 
 
 def clusters(adjacency: Matrix) -> IntArray:
