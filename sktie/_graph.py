@@ -181,7 +181,7 @@ def _from_pairs(graph: Mapping[Any, Any]) -> DomainGraph:
 def _from_nesting(graph: Mapping[Any, Any]) -> DomainGraph:
     parents: dict[Hashable, Hashable] = {}
     for label, parent in graph.items():
-        if isinstance(parent, (tuple, list, dict, set)):
+        if isinstance(label, tuple) or isinstance(parent, (tuple, list, dict, set)):
             raise ValueError(
                 f"graph[{label!r}]={parent!r}; expected the label of its parent, as "
                 "in a nesting {label: parent}, or pairs as keys, as in "
@@ -208,7 +208,8 @@ def _from_nesting(graph: Mapping[Any, Any]) -> DomainGraph:
         if label is not None:
             nodes.setdefault(label, len(nodes))
     edges = [(nodes[c], nodes[p]) for c, p in parents.items() if p is not None]
-    return _assemble(nodes, (c for c, _ in edges), (p for _, p in edges), repeat(1.0, len(edges)))
+    children, over = (e[0] for e in edges), (e[1] for e in edges)
+    return _assemble(nodes, children, over, repeat(1.0, len(edges)))
 
 
 def _from_networkx(graph: Any) -> DomainGraph:
