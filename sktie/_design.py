@@ -421,9 +421,9 @@ class Design:
             sums = sp.csr_array(table, shape=shape) @ rows
             slopes[into, k] += sums.toarray() if self.is_sparse else sums
         if intercepts is not None:
-            ones = np.ones(len(gradient))
-            add = sp.csr_array((ones, places, starts), shape=shape)
-            intercepts[into] += add @ gradient.astype(np.float64, copy=False)
+            some = np.flatnonzero(np.diff(starts))
+            sums = np.add.reduceat(gradient, starts[some], axis=0, dtype=np.float64)
+            intercepts[into.start + some] += sums
 
     @staticmethod
     def _pieces(block: Block, rows: Matrix) -> Iterator[tuple[Segment, Matrix]]:

@@ -13,25 +13,29 @@ from sktie._typing import Array, FloatArray, IntArray
 
 #: Relative residual, in the metric of the model, to which a system is solved.
 RESIDUAL = 0.2
+#: Where a tie is no stronger than so many times the curvature, clusters of neighbours
+#: save fewer steps than they cost.
+LOOSE = 20.0
+#: Up to so many times the curvature, what a tie leaves of it may be a difference.
+NEAR = 1e3
 
 
 def inverses(matrices: FloatArray) -> FloatArray:
     """Return the inverses of positive semidefinite matrices (n_matrices, n, n)."""
     if not np.isfinite(matrices).all():
         raise ValueError(OVERFLOW)
+    if not matrices.size:
+        return matrices
     potrf, potri = get_lapack_funcs(("potrf", "potri"), (matrices,))
     found = np.empty_like(matrices)
     for out, matrix in zip(found, matrices, strict=True):
         # Symmetric: the transpose is in the order of columns, and is not copied.
-        factor, info = potrf(matrix.T, lower=True)
+        factor, info = potrf(matrix.T, lower=True, clean=True)
         if info != 0:
             factor = cholesky(matrix)
         out.T[:], _ = potri(factor, lower=True, overwrite_c=True)
-    # The rest of each is what was above the factor.
-    upper = np.triu(found)
-    np.einsum("tii->ti", found)[:] = 0.0
-    found = np.triu(found)
-    return np.asarray(upper + np.swapaxes(found, 1, 2))
+    np.einsum("tii->ti", found)[:] *= 0.5  # half of each is there, and zeros
+    return np.asarray(found + np.swapaxes(found, 1, 2))
 
 
 class Elimination:
@@ -77,6 +81,9 @@ class Elimination:
         others = nesting.place[n_members:, np.newaxis]
         untied = np.flatnonzero(~shared & (strength == 0))
         total[others, untied, untied] = 1.0
+        if nesting.lumped is not None:
+            held = nesting.lumped[:, np.newaxis] * strength
+            np.einsum("tii->ti", total[nesting.levels[-1].roots])[:] += held
         self._parts = [self._eliminate(level, total) for level in nesting.levels]
 
     def _eliminate(
@@ -91,6 +98,12 @@ class Elimination:
             system = system.copy()
         np.einsum("tii->ti", system)[:] += pull
         inverse = inverses(system)
+        least = np.einsum("tii->ti", hessian).min(initial=np.inf)
+        if cross is None and not len(common) and pull.max(initial=0.0) <= NEAR * least:
+            said = -pull[:, :, np.newaxis] * inverse * pull[:, np.newaxis]
+            np.einsum("tii->ti", said)[:] += pull
+            total[level.parents] += level.sums(said)
+            return roots, inverse, None
         said = np.empty_like(hessian)
         said[:, own] = inverse @ hessian[:, own]
         if len(common):
@@ -152,9 +165,15 @@ class RelatedCurvature:
         diagonal = np.arange(size)
         hessians[:, diagonal, diagonal] += np.tile(problem.member_decay, n_outputs)
         self._hessians = hessians
-        self._exact = coordinates.structure.nesting.exact
+        structure = coordinates.structure
+        nesting = structure.nesting
+        curvature = np.einsum("tii->", hessians) / hessians.shape[0] / n_outputs
+        pull = structure.degree.mean() * coordinates.strength.sum()
+        if not coordinates.shared.any() and pull <= LOOSE * curvature:
+            nesting = structure.loose_nesting
+        self._exact = nesting.exact
         self._elimination = Elimination(
-            coordinates.structure.nesting,
+            nesting,
             hessians,
             np.tile(coordinates.strength, n_outputs),
             np.tile(coordinates.shared, n_outputs),

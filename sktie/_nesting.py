@@ -57,18 +57,27 @@ class Nesting:
         Children before their parents.
     exact : bool
         Whether it is the graph, and not a model of it.
+    lumped : ndarray of shape (n_roots,), or None
+        Weights by which the last roots are held where they are, as if all around
+        them were at rest.
     """
 
     place: IntArray
     levels: tuple[Level, ...]
     exact: bool
+    lumped: FloatArray | None = None
 
 
 #: Nodes that go together, the parents and weights of theirs, and roots beside them.
 Round: TypeAlias = tuple[IntArray, IntArray, FloatArray, IntArray]
 
 
-def _nesting(rounds: list[Round], n_nodes: int, exact: bool) -> Nesting:
+def _nesting(
+    rounds: list[Round],
+    n_nodes: int,
+    exact: bool,
+    lumped: FloatArray | None = None,
+) -> Nesting:
     """Return the forest whose nodes go round by round."""
     sorted_rounds = []
     for nodes, up, weight, roots in rounds:
@@ -99,16 +108,24 @@ def _nesting(rounds: list[Round], n_nodes: int, exact: bool) -> Nesting:
             )
         )
         start = stop
-    return Nesting(place, tuple(levels), exact)
+    return Nesting(place, tuple(levels), exact, lumped)
 
 
-def nest(adjacency: Matrix) -> Nesting:
+def nest(adjacency: Matrix, loose: bool = False) -> Nesting:
     """Return a forest by which systems on a graph are solved.
 
     Trees, and trees that hang on something else, are themselves. What is left is
     gathered in clusters of neighbours, these again in clusters, and so on. A node is
     tied to its cluster by the sum of its weights, two clusters by the sum of the
-    weights between them.
+    weights between them. For loose ties, which reach no further than the neighbours,
+    there are no clusters: nodes are held by the sum of their weights.
+
+    Parameters
+    ----------
+    adjacency : sparse matrix of shape (n_nodes, n_nodes)
+        Weights.
+    loose : bool
+        Whether to do without clusters.
 
     Notes
     -----
@@ -132,6 +149,9 @@ def nest(adjacency: Matrix) -> Nesting:
         return _nesting(rounds, n_nodes, True)
     graph = sp.csr_array(adjacency[core][:, core])
     nodes, empty = core, np.empty(0, np.intp)
+    if loose:
+        rounds.append((empty, empty, np.empty(0), core))
+        return _nesting(rounds, n_nodes, False, np.asarray(graph.sum(axis=1)).ravel())
     while graph.nnz:
         weight = np.asarray(graph.sum(axis=1)).ravel()
         tied = np.flatnonzero(weight)

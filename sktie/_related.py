@@ -64,6 +64,12 @@ class Related(Structure):
         """The forest by which systems are solved."""
         return nest(self.graph.adjacency)
 
+    @cached_property
+    def loose_nesting(self) -> Nesting:
+        """The forest for loose ties: `nesting`, but for graphs that are no forests."""
+        exact = self.nesting.exact
+        return self.nesting if exact else nest(self.graph.adjacency, loose=True)
+
     @property
     def smallest(self) -> float:
         """The smallest weight of an edge; 1 where there is none."""
