@@ -16,26 +16,30 @@ RESIDUAL = 0.2
 #: Where a tie is no stronger than so many times the curvature, clusters of neighbours
 #: save fewer steps than they cost.
 LOOSE = 20.0
+#: Matrices at a time, few enough to stay in cache.
+AT_ONCE = 128
 #: Up to so many times the curvature, what a tie leaves of it may be a difference.
 NEAR = 1e3
 
 
-def inverses(matrices: FloatArray) -> FloatArray:
-    """Return the inverses of positive semidefinite matrices (n_matrices, n, n)."""
+def invert(matrices: FloatArray) -> None:
+    """Put the inverses of positive semidefinite matrices in their place.
+
+    Of each matrix (n_matrices, n, n) only what is below the diagonal is read.
+    """
     if not np.isfinite(matrices).all():
         raise ValueError(OVERFLOW)
     if not matrices.size:
-        return matrices
+        return
     potrf, potri = get_lapack_funcs(("potrf", "potri"), (matrices,))
-    found = np.empty_like(matrices)
-    for out, matrix in zip(found, matrices, strict=True):
+    for matrix in matrices:
         # Symmetric: the transpose is in the order of columns, and is not copied.
         factor, info = potrf(matrix.T, lower=True, clean=True)
         if info != 0:
             factor = cholesky(matrix)
-        out.T[:], _ = potri(factor, lower=True, overwrite_c=True)
-    np.einsum("tii->ti", found)[:] *= 0.5  # half of each is there, and zeros
-    return np.asarray(found + np.swapaxes(found, 1, 2))
+        matrix.T[:], _ = potri(factor, lower=True, overwrite_c=True)
+    np.einsum("tii->ti", matrices)[:] *= 0.5  # half of each is there, and zeros
+    matrices += np.swapaxes(matrices, 1, 2).copy()
 
 
 class Elimination:
@@ -90,29 +94,52 @@ class Elimination:
         self, level: Level, total: FloatArray
     ) -> tuple[FloatArray, FloatArray, FloatArray | None]:
         """Add what a level says to its parents' Hessians; return what solves it."""
-        roots, hessian = inverses(total[level.roots]), total[level.nodes]
+        roots, hessians = total[level.roots].copy(), total[level.nodes]
         own, common = self._own, self._common
-        pull, cross = level.weight * self._strength, None
-        system = hessian[:, own][:, :, own]
-        if not len(common):
-            system = system.copy()
-        np.einsum("tii->ti", system)[:] += pull
-        inverse = inverses(system)
-        least = np.einsum("tii->ti", hessian).min(initial=np.inf)
-        if cross is None and not len(common) and pull.max(initial=0.0) <= NEAR * least:
-            said = -pull[:, :, np.newaxis] * inverse * pull[:, np.newaxis]
-            np.einsum("tii->ti", said)[:] += pull
-            total[level.parents] += level.sums(said)
-            return roots, inverse, None
+        for start in range(0, len(roots), AT_ONCE):
+            invert(roots[start : start + AT_ONCE])
+        n_own, n = len(self._strength), total.shape[1]
+        inverse = np.empty((len(hessians), n_own, n_own))
+        cross = hessians[:, common[:, np.newaxis], own] if len(common) else None
+        for start in range(0, len(hessians), AT_ONCE):
+            part = slice(start, start + AT_ONCE)
+            pull = level.weight[part] * self._strength
+            inverse[part] = hessians[part, own][:, :, own]
+            np.einsum("tii->ti", inverse[part])[:] += pull
+            invert(inverse[part])
+            said = self._said(
+                hessians[part], inverse[part], pull, None if cross is None else cross[part]
+            )
+            # Children of one parent are next to one another.
+            up = level.up[part]
+            first = np.flatnonzero(np.diff(up, prepend=-1))
+            flat = said.reshape(len(said), n * n)
+            sums = np.add.reduceat(flat, first, axis=0) if len(first) < len(up) else flat
+            total[up[first]] += sums.reshape(-1, n, n)
+        return roots, inverse, cross
+
+    def _said(
+        self,
+        hessian: FloatArray,
+        inverse: FloatArray,
+        pull: FloatArray,
+        cross: FloatArray | None,
+    ) -> FloatArray:
+        """Return what some nodes add to their parents' Hessians."""
+        own, common = self._own, self._common
+        if cross is None:
+            least = np.einsum("tii->ti", hessian).min(initial=np.inf)
+            if pull.max(initial=0.0) <= NEAR * least:
+                said = -pull[:, :, np.newaxis] * inverse
+                said *= pull[:, np.newaxis]
+                np.einsum("tii->ti", said)[:] += pull
+                return said
         said = np.empty_like(hessian)
         said[:, own] = inverse @ hessian[:, own]
-        if len(common):
-            cross = hessian[:, common[:, np.newaxis], own]
+        if cross is not None:
             said[:, common] = hessian[:, common] - cross @ said[:, own]
         said[:, own] *= pull[:, :, np.newaxis]
-        said = 0.5 * (said + np.swapaxes(said, 1, 2))
-        total[level.parents] += level.sums(said)
-        return roots, inverse, cross
+        return 0.5 * (said + np.swapaxes(said, 1, 2))
 
     def solve(self, forces: FloatArray) -> FloatArray:
         """Return the inverse Hessian times a vector (n_members, n)."""
