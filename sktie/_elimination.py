@@ -108,13 +108,18 @@ class Elimination:
             np.einsum("tii->ti", inverse[part])[:] += pull
             invert(inverse[part])
             said = self._said(
-                hessians[part], inverse[part], pull, None if cross is None else cross[part]
+                hessians[part],
+                inverse[part],
+                pull,
+                None if cross is None else cross[part],
             )
             # Children of one parent are next to one another.
             up = level.up[part]
             first = np.flatnonzero(np.diff(up, prepend=-1))
             flat = said.reshape(len(said), n * n)
-            sums = np.add.reduceat(flat, first, axis=0) if len(first) < len(up) else flat
+            sums = (
+                np.add.reduceat(flat, first, axis=0) if len(first) < len(up) else flat
+            )
             total[up[first]] += sums.reshape(-1, n, n)
         return roots, inverse, cross
 
@@ -220,13 +225,14 @@ class RelatedCurvature:
                 first.append(float(residual @ step))
             return step
 
-        return conjugate_step(self._product, -gradient, model, enough)
+        step = conjugate_step(self._product, -gradient, model, enough)
+        return np.asarray(step)
 
     def _model(self, residual: FloatArray) -> FloatArray:
         coordinates = self._coordinates
         forces = residual.reshape(len(self._hessians), -1)
         steps = self._elimination.solve(forces).reshape(coordinates.shape)
-        return coordinates.locate(steps)
+        return np.asarray(coordinates.locate(steps))
 
     def _product(self, direction: FloatArray) -> FloatArray:
         coordinates = self._coordinates

@@ -191,17 +191,17 @@ def _from_nesting(graph: Mapping[Any, Any]) -> DomainGraph:
     checked: set[Hashable] = {None}
     for start in parents:
         trail: dict[Hashable, None] = {}
-        label: Hashable = start
-        while label not in checked and label in parents:
-            if label in trail:
-                cycle = [*list(trail)[list(trail).index(label) :], label]
+        above: Hashable = start
+        while above not in checked and above in parents:
+            if above in trail:
+                cycle = [*list(trail)[list(trail).index(above) :], above]
                 raise ValueError(
                     f"graph is a nesting with the cycle {cycle}; expected parents "
                     "that lead to a root. Give pairs, {(label, label): weight}, for a "
                     "graph that is no nesting."
                 )
-            trail[label] = None
-            label = parents[label]
+            trail[above] = None
+            above = parents[above]
         checked.update(trail)
     nodes: dict[Hashable, int] = {}
     for label in [*parents, *parents.values()]:

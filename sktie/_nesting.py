@@ -83,7 +83,9 @@ def _nesting(
     for nodes, up, weight, roots in rounds:
         order = np.argsort(up, kind="stable")
         sorted_rounds.append((nodes[order], up[order], weight[order], roots))
-    order = np.concatenate([np.r_[nodes, roots] for nodes, _, _, roots in sorted_rounds])
+    order = np.concatenate(
+        [np.r_[nodes, roots] for nodes, _, _, roots in sorted_rounds]
+    )
     place = np.empty(n_nodes, np.intp)
     place[order] = np.arange(n_nodes)
     levels, start = [], 0

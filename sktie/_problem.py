@@ -289,9 +289,9 @@ class TiedProblem:
     def curvature_passes(self) -> float:
         """What a factored Hessian costs, in evaluations of value and gradient."""
         one_pass = 2.0 * max(1, self.design.entries) * self.loss.n_outputs
-        if isinstance(self.coordinates, RelatedCoordinates):
-            if not self.coordinates.structure.nesting.exact:
-                one_pass *= 3.0  # steps by conjugate gradients cost as much again
+        at = self.coordinates
+        if isinstance(at, RelatedCoordinates) and not at.structure.nesting.exact:
+            one_pass *= 3.0  # a step by conjugate gradients costs two passes more
         return 2.5 + self.curvature_work / (HESSIAN_RATE * one_pass)
 
     def curvature(self, theta: FloatArray) -> Curvature:

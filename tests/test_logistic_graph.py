@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from sktie import TiedLogisticRegression, TiedLogisticRegressionCV
 
 INF = np.inf
 NAMES = np.array(["a", "b", "c", "d", "e", "f"])
-CHAIN = {(s, t): 1.0 for s, t in zip(NAMES[:-1], NAMES[1:], strict=True)}
+CHAIN = {pair: 1.0 for pair in pairwise(NAMES)}
 RING = CHAIN | {("f", "a"): 0.3, ("b", "e"): 2.0}
 PARTS = {("a", "b"): 1.0, ("c", "d"): 0.5, ("d", "e"): 1.0, ("e", "c"): 2.0}
 PARTS |= {("f", "f"): 1.0}
@@ -209,8 +210,11 @@ def test_infinite_tie_of_a_connected_graph_is_the_pooled_fit(graph):
     assert_allclose(model.coef_, pooled.coef_, atol=1e-5)
     assert model.tie_gap_ == 0
     assert (model.domain_coef_ == model.domain_coef_[0]).all()
-    assert_allclose(model.inferred_coef_, model.coef_[np.newaxis].repeat(
-        len(model.inferred_domains_), axis=0), rtol=1e-12)
+    assert_allclose(
+        model.inferred_coef_,
+        model.coef_[np.newaxis].repeat(len(model.inferred_domains_), axis=0),
+        rtol=1e-12,
+    )
     assert model.n_stored_parameters_ == model.coef_.size + model.intercept_.size
 
 
@@ -315,7 +319,9 @@ class Network:
 @pytest.mark.parametrize("form", FORMS)
 def test_forms_of_one_graph_are_one_model(form):
     X, y, domain = data()
-    plain = TiedLogisticRegression(graph=RING, tol=1e-12).fit(X, y, sample_domain=domain)
+    plain = TiedLogisticRegression(graph=RING, tol=1e-12).fit(
+        X, y, sample_domain=domain
+    )
     model = TiedLogisticRegression(graph=form_of(form), tol=1e-12)
     model.fit(X, y, sample_domain=domain)
     assert_allclose(model.domain_coef_, plain.domain_coef_, atol=1e-7)
@@ -399,7 +405,9 @@ def test_weights_sparse_rows_single_precision_and_warm_starts(graph):
 
 @pytest.mark.parametrize("solver", ["newton-cholesky", "lbfgs", "newton-cg"])
 @pytest.mark.parametrize("own", [True, False, INF], ids=str)
-@pytest.mark.parametrize("graph", [CHAIN, HOLES, PARTS], ids=["chain", "holes", "parts"])
+@pytest.mark.parametrize(
+    "graph", [CHAIN, HOLES, PARTS], ids=["chain", "holes", "parts"]
+)
 def test_solvers_agree(graph, own, solver):
     X, y, domain = data()
     settings = {"graph": graph, "tie": 3.0, "tie_intercept": own}
@@ -426,7 +434,9 @@ def test_many_small_domains_are_visited_together(kind, layout):
     y = np.digitize(score, np.quantile(score, np.arange(1, n_classes) / n_classes))
     graph = {t: t // 3 for t in range(1, n_domains)}
     if kind == "neighbours":
-        graph = {(t, (t + k) % n_domains): 1.0 for t in range(n_domains) for k in (1, 2)}
+        graph = {
+            (t, (t + k) % n_domains): 1.0 for t in range(n_domains) for k in (1, 2)
+        }
     X = sp.csr_matrix(X) if layout == "sparse" else X
     X = X.astype(np.float32) if layout == "single" else X
     model = TiedLogisticRegression(graph=graph, tie=5.0).fit(X, y, sample_domain=code)
@@ -457,9 +467,12 @@ def test_choice_of_the_strength_by_folds_that_lack_domains():
     plain = TiedLogisticRegression(graph=A, tie=model.tie_, C=model.C_)
     plain.fit(X, y, sample_domain=domain)
     assert_allclose(model.domain_coef_, plain.domain_coef_, atol=1e-5)
-    assert TiedLogisticRegressionCV(graph=RING, ties=2, Cs=[1.0]).fit(
-        *data()[:2], sample_domain=data()[2]
-    ).cv_ == 5
+    assert (
+        TiedLogisticRegressionCV(graph=RING, ties=2, Cs=[1.0])
+        .fit(*data()[:2], sample_domain=data()[2])
+        .cv_
+        == 5
+    )
 
 
 def test_search_over_graphs():

@@ -119,7 +119,9 @@ def tied_rows(
     """Read rows by an estimator's parameters, and hold threads for its path."""
     model = unfitted(estimator)
     check_parameters(model, REMEDIES)
-    remedy = "Its scores by folds are those of TiedLogisticRegressionCV(graph=..., cv=5)."
+    remedy = (
+        "Its scores by folds are those of TiedLogisticRegressionCV(graph=..., cv=5)."
+    )
     check_no_graph(model, "Leave-one-out, of which paths and reports are made,", remedy)
     rows = model._read(X, y, sample_weight, sample_domain, None)
     if not model._has_tie:

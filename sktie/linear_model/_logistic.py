@@ -96,9 +96,10 @@ class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
     None                                      0: scikit-learn's `LogisticRegression`
     a fitted linear classifier, or a prior    ``|w - w_A|^2``, with ``w_A`` fixed
     a column of X, or ``sample_domain``       ``(2/T) sum_{s<t} |w_s - w_t|^2``
+    these, with ``graph``                     ``sum_{s<t} a_st |w_s - w_t|^2``
     ========================================  =======================================
 
-    For two domains the last is ``|w_A - w_B|^2``; for any number T it is
+    For two domains the third is ``|w_A - w_B|^2``; for any number T it is
     ``2 sum_t |w_t - mean|^2``, so a strength keeps its meaning as T grows. ``tie=0``
     fits every domain alone, ``tie=inf`` shares one parameter vector, exactly.
 
@@ -121,6 +122,21 @@ class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
           reduced to their difference, rows of more are centred over the classes.
         - a prior, such as `KMeansPrior`: cloned and fitted in `fit`, on all rows,
           with a label or without; or ``FrozenEstimator(prior)``, used as it is.
+    graph : array-like, sparse matrix, dict, networkx graph or None, default=None
+        Which domains are related, by weights ``a_st`` of pairs; None: all, equally.
+
+        - array-like or sparse matrix (n_domains, n_domains): symmetric and not
+          negative, in the order of ``domains_``; the diagonal does not count. A
+          data frame, labelled on both sides, may be in any order.
+        - dict ``{(label, label): weight}``, each pair once.
+        - a networkx graph of labels, undirected; the attribute "weight" is 1 where
+          an edge has none.
+        - dict ``{label: parent}``: a nesting, such as hospitals in regions in
+          countries. Edges have weight 1.
+
+        All but matrices may name members without rows: a region, or a domain not seen
+        yet. They have no loss and no decay, so that each is the weighted mean of its
+        neighbours. Every domain with rows must be named.
     tie : float or "auto", default=1.0
         Strength of the tie in [0, inf], on the scale of ``1/C``. "auto" takes the one
         of the highest evidence: see Notes.
@@ -148,6 +164,7 @@ class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
         mistakes. None: every label is a class.
     handle_unknown : {"error", "shared"}, default="error"
         For domains in prediction that `fit` did not see: raise, or use the centre.
+        Members of the graph are seen, with rows or without.
     store_covariance : bool, default=False
         Whether to keep what `coef_covariance`, `coef_interval` and `predict_interval`
         need: two arrays of (n_domains, n, n), with n coefficients for each domain.
@@ -183,6 +200,18 @@ class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
         Coefficients of each domain; stored once where ``tie=inf``. Only with domains.
     domain_intercept_ : ndarray of shape (n_domains, 1 or n_classes)
         Intercepts of each domain. Only with domains.
+    component_ : ndarray of shape (n_domains,)
+        Number of the part of the graph that each domain is in. Parts are not tied to
+        one another: at ``tie=inf`` each shares its own parameters. Only with a graph,
+        as all that follows of graphs.
+    n_components_ : int
+        Number of these parts.
+    inferred_domains_ : ndarray of shape (n_inferred,)
+        Labels of the members without rows that some domain leads to.
+    inferred_coef_ : ndarray of shape (n_inferred, 1 or n_classes, n_coefs)
+        Their coefficients.
+    inferred_intercept_ : ndarray of shape (n_inferred, 1 or n_classes)
+        Their intercepts.
     tie_, C_ : float
         The strengths of the fit, given or chosen.
     log_evidence_ : float
@@ -192,7 +221,7 @@ class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
         "auto".
     tie_gap_ : float
         Largest absolute deviation of a tied coefficient or intercept from what it
-        is tied to; 0 where nothing is tied.
+        is tied to, with a graph along an edge; 0 where nothing is tied.
     objective_ : float
         The objective above at the fitted parameters.
     n_iter_ : int
@@ -225,6 +254,13 @@ class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
     With a fixed pair and decay towards zero the coefficients are pulled to
     ``w_A tie / (tie + 1/C)`` by both together. Coefficients are compared on the scale
     they were trained on: a scaler before this model must be the one before the pair.
+
+    With a graph, ``decay`` is "each", and what needs the Hessian over all domains is
+    not available: "auto", ``store_covariance``, leave-one-out, and the reports of
+    `sktie.inspection`. Nestings and other trees are solved by elimination, other graphs
+    by conjugate gradients that such an elimination prepares (see the page "Domains
+    that a graph relates"). Memory grows with the edges and with n_domains times the
+    square of the coefficients of one.
 
     "auto" maximises Laplace's approximation of the evidence [5]_, the probability of
     the labels under the Gaussian prior that the penalties are; 0 and infinity are
@@ -266,7 +302,7 @@ class TiedLogisticRegression(InferenceMixin, TiedLinearClassifier):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "pair": [None, str, Integral, tuple, HasMethods("fit")],
-        "graph": "no_validation",
+        "graph": [object],
         "tie": [Interval(Real, 0, None, closed="both"), StrOptions({AUTO})],
         "C": [Interval(Real, 0, None, closed="right"), StrOptions({AUTO})],
         "decay": [StrOptions({"each", "shared"})],

@@ -64,8 +64,9 @@ class TiedLogisticRegressionCV(TiedLinearClassifier):
     pair : str, int, estimator, tuple or None, default=None
         What the coefficients are tied to, as in `TiedLogisticRegression`. A fixed
         model must come from other rows: rows that made it favour strong ties.
-    graph : object, default=None
-        Which domains are tied to which, as in `TiedLogisticRegression`.
+    graph : array-like, sparse matrix, dict, networkx graph or None, default=None
+        Which domains are related, as in `TiedLogisticRegression`. Folds may lack
+        domains of it.
     ties : int or array-like of float, default=10
         Strengths to try. 0 and infinity are always among them; an integer is the
         number of strengths, the others evenly spaced from 1e-3 to 1e4 in logarithm.
@@ -138,7 +139,8 @@ class TiedLogisticRegressionCV(TiedLinearClassifier):
     cv_ : object
         How rows were held out.
     classes_, coef_, intercept_, domains_, domain_coef_, domain_intercept_ : ndarrays
-        As in `TiedLogisticRegression`; coefficients only with ``refit=True``.
+        As in `TiedLogisticRegression`; coefficients only with ``refit=True``. So are
+        what there is of graphs.
     n_features_in_, feature_names_in_ : int, ndarray
         As in `TiedLogisticRegression`.
 
