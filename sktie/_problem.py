@@ -634,4 +634,4 @@ def _add_tiled_grams(
             cross = loss.hessian_block(curvature, k, j).reshape(shape) * tile.filled
             gram = np.swapaxes(cross[:, :, np.newaxis] * rows, 1, 2) @ rows
             total[:, k, :, j] += gram
-            total[:, j, :, k] += np.swapaxes(gram, 1, 2)
+            total[:, j, :, k] += gram

@@ -332,7 +332,7 @@ def test_forms_of_one_graph_are_one_model(form):
 def test_labels_may_be_numbers_and_their_parents_words():
     X, y, domain = data()
     code = np.searchsorted(NAMES, domain) * 10
-    nesting = {10 * t: "low" if t < 3 else "high" for t in range(6)}
+    nesting = {10 * t: "low" if t < 2 else "high" for t in range(6)}
     nesting |= {"low": "all", "high": "all", 99: "high"}
     model = TiedLogisticRegression(-1, graph=nesting)
     model.fit(np.column_stack([X, code]), y)
@@ -342,6 +342,19 @@ def test_labels_may_be_numbers_and_their_parents_words():
     assert_allclose(model.decision_function(new), own.decision_function(X[:5]))
     high = list(model.inferred_domains_).index("high")
     assert_allclose(own.coef_, model.inferred_coef_[high])
+    model.set_params(handle_unknown="shared")
+    found = model.decision_function(np.column_stack([X, np.full(len(X), 98)]))
+    assert_allclose(found, X @ model.coef_[0] + model.intercept_[0])
+
+
+def test_members_that_no_domain_leads_to_are_left_out():
+    X, y, domain = data()
+    graph = RING | {("p", "q"): 1.0, ("q", "r"): 1.0, ("a", "s"): 1.0}
+    model = TiedLogisticRegression(graph=graph).fit(X, y, sample_domain=domain)
+    assert model.inferred_domains_.tolist() == ["s"]
+    assert model.n_components_ == 1
+    with pytest.raises(ValueError, match="did not see"):
+        model.predict(X, sample_domain=np.full(len(X), "p"))
 
 
 def test_unseen_domain_of_the_graph_is_predicted_by_its_parent():
@@ -464,6 +477,12 @@ def test_choice_of_the_strength_by_folds_that_lack_domains():
     by_name.fit(X, y, sample_domain=domain)
     # They are one graph, but for what tie=0 leaves open.
     assert_allclose(model.scores_, by_name.scores_)
+    nested = TiedLogisticRegressionCV(graph=NESTING, ties=3, Cs=[1.0], cv=3)
+    nested.fit(X, y, sample_domain=domain)
+    south = list(nested.inferred_domains_).index("south")
+    raw = nested.decision_function(X, sample_domain=np.full(len(X), "south"))
+    own = nested.inferred_coef_[south, 0], nested.inferred_intercept_[south, 0]
+    assert_allclose(raw, X @ own[0] + own[1])
     plain = TiedLogisticRegression(graph=A, tie=model.tie_, C=model.C_)
     plain.fit(X, y, sample_domain=domain)
     assert_allclose(model.domain_coef_, plain.domain_coef_, atol=1e-5)
