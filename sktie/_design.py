@@ -32,6 +32,13 @@ PIECE_WORK = 1 << 22
 PIECE_ROWS = 128
 #: Rows of a block for each coefficient, where it is for a Gram matrix.
 GRAM_ROWS = 16
+#: Domains of at most so many rows are small; from so many of them on, and in blocks
+#: of so many, they are visited together. NumPy's calls would take longer than they do.
+SMALL_ROWS = 256
+MANY_SMALL = 64
+MANY_SEGMENTS = 8
+#: Rows that a tile may be filled up with, relative to those of its smallest domain.
+FILLING = 1.25
 #: Rows that a sample keeps of each cell, if it has them.
 FEW_ROWS = 20
 
@@ -52,6 +59,25 @@ class Block:
     start: int
     stop: int
     segments: tuple[Segment, ...]
+
+
+@dataclass(frozen=True)
+class Tile:
+    """Small domains of about equal size, as a stack of equally many rows each.
+
+    Attributes
+    ----------
+    domains : ndarray of shape (n_domains,)
+        Their numbers.
+    places : ndarray of shape (n_domains * width,)
+        Place of each row in the design's order.
+    filled : ndarray of shape (n_domains, width)
+        1 for rows of the domain, 0 for others that fill it up.
+    """
+
+    domains: IntArray
+    places: IntArray
+    filled: FloatArray
 
 
 class Design:
@@ -93,7 +119,12 @@ class Design:
         self.n_coefs = self.n_features + fit_intercept
         self._kept: dict[tuple[int, int], Matrix] = {}
         self._dense: dict[tuple[int, int], FloatArray] = {}
-        self._domain_blocks: dict[int, list[tuple[int, list[Block]]]] = {}
+        self._domain_blocks: dict[tuple[int, bool], list[tuple[int, list[Block]]]] = {}
+        sizes = np.diff(bounds)
+        self._small = np.flatnonzero((sizes > 0) & (sizes <= SMALL_ROWS))
+        #: Whether many domains are small, so that Hessians of theirs come in tiles.
+        self.is_crowded = len(self._small) >= MANY_SMALL
+        self._tiles: dict[int, list[Tile]] = {}
 
     def rows_per_block(self, row_bytes: float) -> int:
         return max(128, min(int(BLOCK_BYTES / row_bytes), 1 << 14))
@@ -144,22 +175,31 @@ class Design:
                 segments.append(Segment(domain, a, b))
         return Block(start, stop, tuple(segments))
 
-    def domain_blocks(self, n_outputs: int) -> list[tuple[int, list[Block]]]:
-        """Blocks for Hessians: (domain, blocks) pairs, a large domain in several."""
-        if n_outputs in self._domain_blocks:
-            return self._domain_blocks[n_outputs]
+    def domain_blocks(
+        self, n_outputs: int, tiled: bool = False
+    ) -> list[tuple[int, list[Block]]]:
+        """Blocks for Hessians: (domain, blocks) pairs, a large domain in several.
+
+        Where ``tiled``, domains in `tiles` are left out.
+        """
+        key = n_outputs, tiled
+        if key in self._domain_blocks:
+            return self._domain_blocks[key]
         width = self.dtype.itemsize * self.n_coefs * (1 + n_outputs)
         step = self.rows_per_block(width)
         row_work = (n_outputs * self.n_coefs) ** 2
         pieces = []
-        for domain in range(self.n_domains):
+        domains = np.arange(self.n_domains)
+        if tiled and self.is_crowded:
+            domains = np.setdiff1d(domains, self._small)
+        for domain in domains.tolist():
             a, b = int(self.bounds[domain]), int(self.bounds[domain + 1])
             most = min((b - a) // PIECE_ROWS, MAX_LANES)
             n_pieces = max(1, min((b - a) * row_work // PIECE_WORK, most))
             cuts = np.linspace(a, b, n_pieces + 1).astype(int)
             for c, d in pairwise(cuts):
                 pieces.append((domain, _blocks(domain, c, d, step)))
-        self._domain_blocks[n_outputs] = pieces
+        self._domain_blocks[key] = pieces
         return pieces
 
     @cached_property
@@ -175,6 +215,39 @@ class Design:
             if blocks
             for step in [max(least, blocks[0].stop - blocks[0].start)]
         ]
+
+    def tiles(self, n_outputs: int) -> list[Tile]:
+        """Small domains in tiles, for Hessians."""
+        if n_outputs in self._tiles:
+            return self._tiles[n_outputs]
+        sizes = np.diff(self.bounds)
+        domains = self._small[np.argsort(sizes[self._small], kind="stable")]
+        # A tile should stay in cache, with what is made of it.
+        size = n_outputs * self.n_coefs
+        row_bytes = self.dtype.itemsize * self.n_coefs * (1 + n_outputs)
+        tiles, first = [], 0
+        while first < len(domains):
+            least = int(sizes[domains[first]])
+            fits = np.searchsorted(sizes[domains], FILLING * least, side="right")
+            most = max(1, int(2 * BLOCK_BYTES / (least * row_bytes + 8 * size**2)))
+            last = min(int(fits), first + most)
+            tiles.append(self._tile(domains[first:last]))
+            first = last
+        self._tiles[n_outputs] = tiles
+        return tiles
+
+    def _tile(self, domains: IntArray) -> Tile:
+        start, sizes = self.bounds[domains], np.diff(self.bounds)[domains]
+        step = np.arange(sizes.max())
+        filled = step < sizes[:, np.newaxis]
+        places = start[:, np.newaxis] + np.where(filled, step, 0)
+        return Tile(domains, places.ravel(), filled.astype(self.dtype))
+
+    def tile_rows(self, tile: Tile) -> FloatArray:
+        """Return dense rows (n_domains, width, n_coefs) of a tile."""
+        places = tile.places if self.order is None else self.order[tile.places]
+        rows = self._as_coefs(self.X[places])
+        return rows.reshape(*tile.filled.shape, self.n_coefs)
 
     def blocks_of(self, domain: int, numbers: int) -> list[Block]:
         """Return blocks of one domain's rows, for so many more numbers a row."""
@@ -243,6 +316,10 @@ class Design:
             rows = self.rows(block)
         else:  # gathered, but not kept twice
             rows = self.X[self.order[block.start : block.stop]]
+        return self._as_coefs(rows)
+
+    def _as_coefs(self, rows: Matrix) -> FloatArray:
+        """Return rows as dense ones (n, n_coefs): features, then ones."""
         if self.is_sparse:
             rows = rows.toarray()
         out = np.empty((len(rows), self.n_coefs), dtype=self.dtype)
@@ -255,6 +332,18 @@ class Design:
         if self.fit_intercept:
             out[:, -1] = 1.0
         return out
+
+    def squares(self) -> FloatArray:
+        """Return the sum of the squares of each coefficient's column, (n_coefs,)."""
+        if self.is_sparse:
+            sums = np.asarray(self.X.multiply(self.X).sum(axis=0), dtype=np.float64)
+        else:
+            sums = np.einsum("ij,ij->j", self.X, self.X, dtype=np.float64)
+        ones = np.array([float(self.n_rows)]) if self.fit_intercept else None
+        sums = sums.ravel()
+        if self.skip is not None:
+            sums = np.delete(sums, self.skip)
+        return sums if ones is None else np.concatenate([sums, ones])
 
     def row(self, place: int) -> FloatArray:
         """Return one row, (n_coefs,): features, then one."""
@@ -290,6 +379,8 @@ class Design:
         intercepts: FloatArray | None,
     ) -> FloatArray:
         """Return the raw predictions (n, n_outputs) of a block; see `widen`."""
+        if self._is_fine(block):
+            return self._raw_of_many(block, rows, slopes, intercepts)
         out = np.empty((block.stop - block.start, slopes.shape[1]), dtype=self.dtype)
         for part, piece in self._pieces(block, rows):
             out[part.start : part.stop] = piece @ slopes[part.domain].T
@@ -307,11 +398,73 @@ class Design:
         first: int,
     ) -> None:
         """Add the adjoint of `raw` to slopes and intercepts of domains from first."""
+        if self._is_fine(block):
+            self._accumulate_many(block, rows, gradient, slopes, intercepts, first)
+            return
         for part, piece in self._pieces(block, rows):
             g = gradient[part.start : part.stop]
             slopes[part.domain - first] += (piece.T @ g).T
             if intercepts is not None:
                 intercepts[part.domain - first] += g.sum(axis=0, dtype=np.float64)
+
+    @staticmethod
+    def _is_fine(block: Block) -> bool:
+        """Whether a block holds many domains with few rows each."""
+        n_segments = len(block.segments)
+        few = block.stop - block.start <= SMALL_ROWS * n_segments
+        return n_segments >= MANY_SEGMENTS and few
+
+    def _starts(self, block: Block) -> tuple[slice, IntArray]:
+        """Return the domains of a block, and where each begins in it, and the end."""
+        first, last = block.segments[0].domain, block.segments[-1].domain + 1
+        bounds = np.clip(self.bounds[first : last + 1], block.start, block.stop)
+        return slice(first, last), bounds - block.start
+
+    def _raw_of_many(
+        self,
+        block: Block,
+        rows: Matrix,
+        slopes: FloatArray,
+        intercepts: FloatArray | None,
+    ) -> FloatArray:
+        domains, starts = self._starts(block)
+        domain = np.repeat(np.arange(domains.start, domains.stop), np.diff(starts))
+        n_outputs = slopes.shape[1]
+        out = np.empty((len(domain), n_outputs), dtype=self.dtype)
+        for k in range(n_outputs):
+            if self.is_sparse:
+                of_row = np.repeat(domain, np.diff(rows.indptr))
+                parts = rows.data * slopes[of_row, k, rows.indices]
+                table = (parts, rows.indices, rows.indptr)
+                ones = np.ones(rows.shape[1], dtype=self.dtype)
+                out[:, k] = sp.csr_array(table, shape=rows.shape) @ ones
+            else:
+                np.einsum("ij,ij->i", rows, slopes[domain, k], out=out[:, k])
+        if intercepts is not None:
+            out += intercepts[domain]
+        return out
+
+    def _accumulate_many(
+        self,
+        block: Block,
+        rows: Matrix,
+        gradient: FloatArray,
+        slopes: FloatArray,
+        intercepts: FloatArray | None,
+        first: int,
+    ) -> None:
+        domains, starts = self._starts(block)
+        into = slice(domains.start - first, domains.stop - first)
+        places = np.arange(len(gradient))
+        shape = len(starts) - 1, len(gradient)
+        for k, own in enumerate(gradient.T):
+            table = np.ascontiguousarray(own), places, starts
+            sums = sp.csr_array(table, shape=shape) @ rows
+            slopes[into, k] += sums.toarray() if self.is_sparse else sums
+        if intercepts is not None:
+            some = np.flatnonzero(np.diff(starts))
+            sums = np.add.reduceat(gradient, starts[some], axis=0, dtype=np.float64)
+            intercepts[into.start + some] += sums
 
     @staticmethod
     def _pieces(block: Block, rows: Matrix) -> Iterator[tuple[Segment, Matrix]]:

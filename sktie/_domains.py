@@ -129,11 +129,22 @@ def check_domain_use(
 
 
 def domain_index(estimator: Any, domains: Domains) -> IntArray:
-    """Return each row's domain; an unseen one counts as one more: the shared."""
+    """Return each row's domain; an unseen one counts as one more: the shared.
+
+    Members of a graph without rows come after the domains that have some.
+    """
+    known = estimator.domains_
+    inferred = getattr(estimator, "inferred_domains_", known[:0])
+    if len(inferred):
+        text = known.dtype.kind == "U"
+        named = [label for label in inferred.tolist() if isinstance(label, str) == text]
+        known = np.array([*known.tolist(), *named])
     remedy = None
     if estimator.handle_unknown == "error":
         remedy = "Use handle_unknown='shared' to predict them by the shared model."
-    return known_domains(domains, estimator.domains_, remedy)
+    place = known_domains(domains, known, remedy)
+    n_members = len(estimator.domains_) + len(inferred)
+    return np.where(place < len(known), place, n_members)
 
 
 def known_domains(domains: Domains, known: Array, remedy: str | None) -> IntArray:

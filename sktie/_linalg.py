@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from scipy.linalg import get_lapack_funcs
@@ -12,6 +12,10 @@ from sktie._typing import Array, FloatArray, IntArray
 
 EPS = float(np.finfo(np.float64).eps)
 TINY = float(np.finfo(np.float64).tiny)
+#: A symmetric positive definite map: a Hessian, or a model of the inverse.
+Rule: TypeAlias = Callable[[FloatArray], FloatArray]
+#: Takes a residual, its squared norm in the model, and the decrease so far.
+Enough: TypeAlias = Callable[[FloatArray, float, float], bool]
 OVERFLOW = (
     "The features are so large that their squares overflow; expected values whose "
     "squares sum to a finite number. Scale the features (StandardScaler)."
@@ -218,3 +222,36 @@ def _lift_zero_pivots(lu: Array) -> None:
     floor = EPS * max(float(largest), TINY)
     small = np.abs(diagonal) < floor
     diagonal[small] = np.where(diagonal[small] < 0, -floor, floor)
+
+
+MAX_CONJUGATE_STEPS = 500
+
+
+def conjugate_step(
+    product: Rule, gradient: FloatArray, model: Rule, enough: Enough
+) -> FloatArray:
+    """Return the Newton step by preconditioned conjugate gradients.
+
+    They stop when ``enough`` says so of the residual, its squared norm in the model,
+    and the decrease of the quadratic function so far.
+    """
+    step = np.zeros_like(gradient)
+    residual, decrease = -gradient, 0.0
+    scaled = model(residual)
+    search, energy = scaled, float(residual @ scaled)
+    first = energy
+    for _ in range(MAX_CONJUGATE_STEPS):
+        image = product(search)
+        curvature = float(search @ image)
+        if curvature <= EPS * float(search @ search):
+            break
+        length = energy / curvature
+        step += length * search
+        decrease += 0.5 * length * energy
+        residual = residual - length * image
+        scaled = model(residual)
+        previous, energy = energy, float(residual @ scaled)
+        if energy <= EPS**2 * first or enough(residual, energy, decrease):
+            break
+        search = scaled + (energy / previous) * search
+    return step if step.any() else scaled

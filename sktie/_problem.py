@@ -10,13 +10,15 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
-from sktie._design import Block, Design, sample_cells
+from sktie._design import Block, Design, Tile, sample_cells
+from sktie._elimination import RelatedCurvature
 from sktie._linalg import EPS, BlockArrow
 from sktie._loss import Loss
 from sktie._parallel import Workers
 from sktie._posterior import Posterior
 from sktie._quadratic import Quadratic, QuadraticSum
-from sktie._tie import Tie, TiedCoordinates
+from sktie._related import RelatedCoordinates
+from sktie._tie import TiedCoordinates
 from sktie._typing import Array, FloatArray
 
 #: Takes a block, its raw predictions and their curvatures.
@@ -152,7 +154,7 @@ class TiedProblem:
         Target as the loss takes it, in the order of the design.
     weight : array of shape (n_rows,) or None
         Sample weights, in the order of the design.
-    coordinates : TiedCoordinates
+    coordinates : TiedCoordinates or RelatedCoordinates
         Members from the solver's flat vector.
     decay : array of shape (n_coefs,) or (n_members, 1, n_coefs)
         Weight decay of each coefficient: ``1/C``, and 0 for the intercept. One row
@@ -172,7 +174,7 @@ class TiedProblem:
     loss: Loss
     y: Array
     weight: FloatArray | None
-    coordinates: TiedCoordinates
+    coordinates: TiedCoordinates | RelatedCoordinates
     decay: FloatArray
     shared_decay: bool
     workers: Workers
@@ -306,10 +308,16 @@ class TiedProblem:
     def curvature_passes(self) -> float:
         """What a factored Hessian costs, in evaluations of value and gradient."""
         one_pass = 2.0 * max(1, self.design.entries) * self.loss.n_outputs
+        at = self.coordinates
+        if isinstance(at, RelatedCoordinates) and not at.structure.nesting.exact:
+            one_pass *= 3.0  # a step by conjugate gradients costs two passes more
         return 2.5 + self.curvature_work / (HESSIAN_RATE * one_pass)
 
-    def curvature(self, theta: FloatArray) -> TiedCurvature:
-        return TiedCurvature(self, self.hessians(self.members(theta)))
+    def curvature(self, theta: FloatArray) -> Curvature:
+        hessians = self.hessians(self.members(theta))
+        if isinstance(self.coordinates, RelatedCoordinates):
+            return RelatedCurvature(self, hessians)
+        return TiedCurvature(self, hessians)
 
     def members(self, theta: FloatArray) -> FloatArray:
         """Return the members, (n_members, n_outputs, n_coefs)."""
@@ -341,9 +349,7 @@ class TiedProblem:
 
     def retied(self, strengths: FloatArray, decay: FloatArray) -> TiedProblem:
         """Return the problem of the same rows with another tie and another decay."""
-        coordinates = self.coordinates
-        tie = Tie(coordinates.tie.structure, strengths)
-        coordinates = TiedCoordinates(tie, coordinates.shape)
+        coordinates = self.coordinates.retied(strengths)
         return replace(self, coordinates=coordinates, decay=decay)
 
     def posterior(self, hessians: FloatArray) -> Posterior:
@@ -377,13 +383,56 @@ class TiedProblem:
 
         def add(block: Block, raw: FloatArray, total: FloatArray) -> None:
             curvature = self._curvature_of(block, raw)
-            if visit is not None:
+            if visit is not None and not self.design.is_crowded:
                 visit(block, raw, curvature)
             rows = self.design.dense_rows(block)
             with np.errstate(over="ignore", invalid="ignore"):  # is checked later
                 _add_grams(total, rows, curvature, self.loss)
 
-        return self._summed(members, add)
+        pieces = self.design.domain_blocks(self.loss.n_outputs, tiled=True)
+        total = self._summed(members, add, pieces)
+        if self.design.is_crowded:
+            self._add_small_domains(members, visit, total)
+        return total
+
+    def _add_small_domains(
+        self, members: FloatArray, visit: Visit | None, total: FloatArray
+    ) -> None:
+        """Add the Hessians of many small domains, a tile of them at a time."""
+        design, loss = self.design, self.loss
+        slopes, intercepts = design.widen(members)
+        n_outputs, n_coefs = self.coordinates.shape[1:]
+        raws = self._known_raws(members)
+
+        def curve(blocks: list[Block]) -> list[FloatArray]:
+            found = []
+            for block in blocks:
+                if raws is None:
+                    raw = design.raw(block, design.rows(block), slopes, intercepts)
+                else:
+                    raw = raws[block.start : block.stop]
+                found.append(self._curvature_of(block, raw))
+                if visit is not None:
+                    visit(block, raw, found[-1])
+            return found
+
+        lanes = self.workers.map(curve, design.lanes)
+        curvature = np.concatenate([part for lane in lanes for part in lane])
+
+        def add(tile: Tile) -> None:
+            shape = len(tile.domains), n_outputs, n_coefs, n_outputs, n_coefs
+            grams = np.zeros(shape)
+            rows = design.tile_rows(tile)
+            with np.errstate(over="ignore", invalid="ignore"):  # is checked later
+                _add_tiled_grams(grams, rows, tile, curvature[tile.places], loss)
+            total[tile.domains] = grams.reshape(-1, *total.shape[1:])
+
+        self.workers.map(add, design.tiles(n_outputs))
+
+    def _known_raws(self, members: FloatArray) -> FloatArray | None:
+        """Return the raw predictions of the last pass, where it was for these."""
+        last = self.last
+        return last.raw if last is not None and last.was_at(self, members) else None
 
     def gradient_products(
         self, members: FloatArray, weight: FloatArray | None
@@ -441,16 +490,18 @@ class TiedProblem:
         self,
         members: FloatArray,
         add: Callable[[Block, FloatArray, FloatArray], None],
+        pieces: list[tuple[int, list[Block]]] | None = None,
     ) -> FloatArray:
         """Return sums over the rows of each member, (n_members, n, n).
 
         ``add(block, raw, total)`` adds a block of rows, whose raw predictions by the
-        members are given, to a total (n_outputs, n_coefs, n_outputs, n_coefs).
+        members are given, to a total (n_outputs, n_coefs, n_outputs, n_coefs). Of
+        ``pieces``, where given, other domains are left at 0.
         """
-        design, last = self.design, self.last
+        design = self.design
         slopes, intercepts = design.widen(members)
         n_outputs, n_coefs = self.coordinates.shape[1:]
-        raws = last.raw if last is not None and last.was_at(self, members) else None
+        raws = self._known_raws(members)
 
         def piece(item: tuple[int, list[Block]]) -> FloatArray:
             total = np.zeros((n_outputs, n_coefs, n_outputs, n_coefs))
@@ -462,7 +513,8 @@ class TiedProblem:
                 add(block, raw, total)
             return total
 
-        pieces = design.domain_blocks(n_outputs)
+        if pieces is None:
+            pieces = design.domain_blocks(n_outputs)
         out = np.zeros((design.n_domains, n_outputs, n_coefs, n_outputs, n_coefs))
         for (domain, _), part in zip(
             pieces, self.workers.map(piece, pieces), strict=True
@@ -537,6 +589,8 @@ class TiedProblem:
         diagonal += self.member_decay
         if self.quadratic is not None:
             diagonal += self.quadratic.diagonal
+        if isinstance(coordinates, RelatedCoordinates):
+            return coordinates.diagonal(diagonal)
         hub = diagonal.sum(axis=0) + self.mean_decay
         deviations = np.square(coordinates.scale) * diagonal + coordinates.weight
         return coordinates.join(hub, deviations)
@@ -636,3 +690,22 @@ def _add_grams(
             gram = cross.T @ rows
             total[k, :, j] += gram
             total[j, :, k] += gram
+
+
+def _add_tiled_grams(
+    total: FloatArray, rows: FloatArray, tile: Tile, curvature: FloatArray, loss: Loss
+) -> None:
+    """Add what `_add_grams` would for each domain of a tile.
+
+    ``curvature`` is that of the rows of the tile in turn, those that fill up included.
+    """
+    shape = tile.filled.shape
+    for k in range(loss.n_outputs):
+        own = loss.hessian_block(curvature, k, k).reshape(shape) * tile.filled
+        half = np.sqrt(own)[:, :, np.newaxis] * rows
+        total[:, k, :, k] += np.swapaxes(half, 1, 2) @ half
+        for j in range(k):
+            cross = loss.hessian_block(curvature, k, j).reshape(shape) * tile.filled
+            gram = np.swapaxes(cross[:, :, np.newaxis] * rows, 1, 2) @ rows
+            total[:, k, :, j] += gram
+            total[:, j, :, k] += gram

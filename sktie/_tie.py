@@ -293,6 +293,10 @@ class TiedCoordinates:
         self._n_hub = int(np.prod(shape[1:])) if self.free_hub else 0
         self.size = self._n_hub + int(np.prod(shape))
 
+    def retied(self, strengths: FloatArray) -> TiedCoordinates:
+        """Return the same coordinates with other strengths."""
+        return TiedCoordinates(Tie(self.tie.structure, strengths), self.shape)
+
     def centre(self, members: FloatArray) -> FloatArray:
         """Return the part of the members that the deviations can hold."""
         if not self.free_hub:
@@ -322,6 +326,10 @@ class TiedCoordinates:
     def members(self, hub: FloatArray, deviations: FloatArray) -> FloatArray:
         """Return ``W = hub + scale * U``."""
         return np.asarray(hub + self.scale * deviations)
+
+    def differences(self, deviations: FloatArray) -> FloatArray:
+        """Return how far the members are from what they are tied to."""
+        return np.asarray(self.scale * deviations)
 
     def locate(self, members: FloatArray) -> FloatArray:
         """Return the flat vector of the nearest members that the tie allows."""

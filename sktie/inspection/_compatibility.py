@@ -28,6 +28,7 @@ from sktie.inspection._equality import (
 )
 from sktie.inspection._nested import Fit, Hypothesis, Nested
 from sktie.linear_model._base import REMEDIES
+from sktie.linear_model._graph import check_no_graph
 from sktie.linear_model._logistic import TiedLogisticRegression
 from sktie.model_selection import TiedLogisticRegressionCV
 
@@ -295,6 +296,8 @@ def _model(estimator: Any) -> TiedLogisticRegression:
         )
     model = TiedLogisticRegression(**{name: getattr(estimator, name) for name in TAKEN})
     check_parameters(model, REMEDIES)
+    remedy = "The test compares all domains, whichever are tied: leave graph= out."
+    check_no_graph(estimator, "compatibility_test", remedy)
     if model.pair is not None and not is_column(model.pair):
         raise ValueError(
             f"pair is a {type(model.pair).__name__}, a fixed model; expected domains, "

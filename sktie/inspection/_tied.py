@@ -17,6 +17,7 @@ from sktie._typing import FloatArray
 from sktie._validation import check_parameters
 from sktie.linear_model import TiedLogisticRegression
 from sktie.linear_model._base import REMEDIES
+from sktie.linear_model._graph import check_no_graph
 from sktie.linear_model._path import NoMinimum, Path, Stop
 from sktie.model_selection import TiedLogisticRegressionCV
 from sktie.model_selection._scores import Held, held_rows
@@ -127,6 +128,10 @@ def tied_rows(
     """Read rows by an estimator's parameters, and hold threads for its path."""
     model = unfitted(estimator)
     check_parameters(model, REMEDIES)
+    remedy = (
+        "Its scores by folds are those of TiedLogisticRegressionCV(graph=..., cv=5)."
+    )
+    check_no_graph(model, "Leave-one-out, of which paths and reports are made,", remedy)
     rows = model._read(X, y, sample_weight, sample_domain, None)
     if not model._has_tie:
         raise ValueError(

@@ -30,8 +30,10 @@ from sktie._features import (
     read_strengths,
 )
 from sktie._problem import TiedProblem
+from sktie._related import RelatedCoordinates
 from sktie._shares import Shares
 from sktie._typing import FloatArray, IterationHook
+from sktie.linear_model._graph import has_room
 from sktie.solvers import SOLVERS, SolverResult, Status, choose
 
 #: Appended to scikit-learn's message for a parameter out of range.
@@ -52,6 +54,9 @@ REMEDIES = {
 def fastest(problem: TiedProblem) -> str:
     """Return the name of the solver that is fastest for a problem of this size."""
     design = problem.design
+    if isinstance(problem.coordinates, RelatedCoordinates) and has_room(problem):
+        # Of the others, none sees further than from neighbour to neighbour.
+        return "newton-cholesky"
     return choose(
         entries=design.entries,
         n_rows=design.n_rows,
@@ -325,7 +330,13 @@ class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
             expand(hub),
             np.broadcast_to(coordinates.tie.strength, coordinates.shape[2:]),
         )
-        self.tie_gap_ = self._gap(expand(coordinates.scale * deviations))
+        if isinstance(coordinates, RelatedCoordinates):
+            everyone = coordinates.structure.extend(deviations)
+            others = expand(everyone[coordinates.shape[0] :])
+            self.inferred_coef_, self.inferred_intercept_ = self._public(
+                others.astype(problem.design.dtype)
+            )
+        self.tie_gap_ = self._gap(expand(coordinates.differences(deviations)))
         self.objective_ = result.value
         self.n_iter_ = result.n_iter
 
@@ -344,9 +355,11 @@ class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
             shared = np.isinf(strength)
             n_own = len(strength) - int(shared.sum())
             n_stored += (len(members) - 1) * len(centre) * n_own
-            p = len(strength) - bool(self.fit_intercept)
-            self._domain_coef = None if shared[:p].all() else slopes
-            self._domain_intercept = None if shared[p:].all() else offsets
+            n_parts = getattr(self, "n_components_", 1)
+            n_stored += (n_parts - 1) * len(centre) * int(shared.sum())
+            p, one = len(strength) - bool(self.fit_intercept), n_parts == 1
+            self._domain_coef = None if one and shared[:p].all() else slopes
+            self._domain_intercept = None if one and shared[p:].all() else offsets
         self.coef_, self.intercept_ = self._public(centre)
         self.n_stored_parameters_ = int(n_stored)
 
@@ -442,6 +455,9 @@ class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
         bounds, order = np.array([0, X.shape[0]]), None
         if domains is not None:
             own = self._joined(self.domain_coef_, self.domain_intercept_)
+            if hasattr(self, "inferred_domains_"):
+                others = self._joined(self.inferred_coef_, self.inferred_intercept_)
+                own = np.concatenate([own, others])
             members = np.concatenate([own, members])
             order, bounds = group_rows(domain_index(self, domains), len(members))
         design = Design(

@@ -165,6 +165,11 @@ class TiedLinearClassifier(ClassifierMixin, TiedLinearModel):
         coef, intercept = self.coef_, self.intercept_
         if index < len(self.domains_):
             coef, intercept = self.domain_coef_[index], self.domain_intercept_[index]
+        elif (index := index - len(self.domains_)) < len(
+            getattr(self, "inferred_domains_", ())
+        ):
+            coef = self.inferred_coef_[index]
+            intercept = self.inferred_intercept_[index]
         estimator = LogisticRegression(C=self.C_, fit_intercept=self.fit_intercept)
         estimator.classes_ = self.classes_
         estimator.coef_, estimator.intercept_ = coef.copy(), intercept.copy()

@@ -19,6 +19,7 @@ from sktie._compat import (
 from sktie._design import Design, group_rows
 from sktie._domains import Domains
 from sktie._features import Dependencies
+from sktie._graph import DomainGraph
 from sktie._labels import (
     Sample,
     append_unlabeled,
@@ -36,6 +37,11 @@ from sktie.linear_model._base import REMEDIES
 from sktie.linear_model._classifier import TiedLinearClassifier
 from sktie.linear_model._distance import DISTANCE_TOL
 from sktie.linear_model._evidence import AUTO, set_strengths
+from sktie.linear_model._graph import (
+    components,
+    read_relations,
+    related_coordinates,
+)
 from sktie.linear_model._pair import resolve_anchor
 from sktie.linear_model._path import Path
 from sktie.linear_model._updates import FISHER, Metric, UpdateMixin
@@ -49,6 +55,11 @@ STALE = (
     "prior_",
     "log_evidence_",
     "_curvature",
+    "component_",
+    "n_components_",
+    "inferred_domains_",
+    "inferred_coef_",
+    "inferred_intercept_",
 )
 
 
@@ -66,6 +77,7 @@ class _Rows:
     everything: Sample
     dependencies: Dependencies
     metric: Metric | None = None
+    graph: DomainGraph | None = None
 
     @property
     def domain(self) -> IntArray:
@@ -91,9 +103,10 @@ class TiedLogisticRegression(UpdateMixin, TiedLinearClassifier):
     None                                      0: scikit-learn's `LogisticRegression`
     a fitted linear classifier, or a prior    ``|w - w_A|^2``, with ``w_A`` fixed
     a column of X, or ``sample_domain``       ``(2/T) sum_{s<t} |w_s - w_t|^2``
+    these, with ``graph``                     ``sum_{s<t} a_st |w_s - w_t|^2``
     ========================================  =======================================
 
-    For two domains the last is ``|w_A - w_B|^2``; for any number T it is
+    For two domains the third is ``|w_A - w_B|^2``; for any number T it is
     ``2 sum_t |w_t - mean|^2``, so a strength keeps its meaning as T grows. ``tie=0``
     fits every domain alone, ``tie=inf`` shares one parameter vector, exactly.
 
@@ -116,6 +129,21 @@ class TiedLogisticRegression(UpdateMixin, TiedLinearClassifier):
           reduced to their difference, rows of more are centred over the classes.
         - a prior, such as `KMeansPrior`: cloned and fitted in `fit`, on all rows,
           with a label or without; or ``FrozenEstimator(prior)``, used as it is.
+    graph : array-like, sparse matrix, dict, networkx graph or None, default=None
+        Which domains are related, by weights ``a_st`` of pairs; None: all, equally.
+
+        - array-like or sparse matrix (n_domains, n_domains): symmetric and not
+          negative, in the order of ``domains_``; the diagonal does not count. A
+          data frame, labelled on both sides, may be in any order.
+        - dict ``{(label, label): weight}``, each pair once.
+        - a networkx graph of labels, undirected; the attribute "weight" is 1 where
+          an edge has none.
+        - dict ``{label: parent}``: a nesting, such as hospitals in regions in
+          countries. Edges have weight 1.
+
+        All but matrices may name members without rows: a region, or a domain not seen
+        yet. They have no loss and no decay, so that each is the weighted mean of its
+        neighbours. Every domain with rows must be named.
     tie : float, dict, array-like of shape (n_coefs,) or "auto", default=1.0
         Strength of the tie in [0, inf], on the scale of ``1/C``. "auto" takes the one
         of the highest evidence: see Notes. A dict gives each coefficient its own, by
@@ -170,6 +198,7 @@ class TiedLogisticRegression(UpdateMixin, TiedLinearClassifier):
         mistakes. None: every label is a class.
     handle_unknown : {"error", "shared"}, default="error"
         For domains in prediction that `fit` did not see: raise, or use the centre.
+        Members of the graph are seen, with rows or without.
     store_covariance : bool, default=False
         Whether to keep what `coef_covariance`, `coef_interval` and `predict_interval`
         need: two arrays of (n_domains, n, n), with n coefficients for each domain.
@@ -209,6 +238,18 @@ class TiedLogisticRegression(UpdateMixin, TiedLinearClassifier):
         The distinct ones of ``coef_``: of shared features that of the first.
     stored_index_, stored_ratio_ : ndarray of shape (n_coefs,)
         Which of them each feature has, and its multiple. Only with shared features.
+    component_ : ndarray of shape (n_domains,)
+        Number of the part of the graph that each domain is in. Parts are not tied to
+        one another: at ``tie=inf`` each shares its own parameters. Only with a graph,
+        as all that follows of graphs.
+    n_components_ : int
+        Number of these parts.
+    inferred_domains_ : ndarray of shape (n_inferred,)
+        Labels of the members without rows that some domain leads to.
+    inferred_coef_ : ndarray of shape (n_inferred, 1 or n_classes, n_coefs)
+        Their coefficients.
+    inferred_intercept_ : ndarray of shape (n_inferred, 1 or n_classes)
+        Their intercepts.
     tie_, C_ : float
         The strengths of the fit, given, chosen, or found by ``max_distance``; ``tie_``
         is an array of shape (n_coefs,) where every coefficient has its own.
@@ -219,8 +260,8 @@ class TiedLogisticRegression(UpdateMixin, TiedLinearClassifier):
         "auto".
     tie_gap_ : float
         Largest absolute deviation of a tied coefficient or intercept from what it
-        is tied to; 0 where nothing is tied. Shared features are tied to the mean of
-        theirs in the pair.
+        is tied to, with a graph along an edge; 0 where nothing is tied. Shared features
+        are tied to the mean of theirs in the pair.
     objective_ : float
         The objective above at the fitted parameters.
     n_iter_ : int
@@ -261,6 +302,13 @@ class TiedLogisticRegression(UpdateMixin, TiedLinearClassifier):
     tied to other models, once for each of its features, as the limit of a strong tie is
     (times squared ratios). ``pair`` then counts by its mean over them, weighted by the
     strengths; the constant distance to it is not part of ``objective_``.
+
+    With a graph, ``decay`` is "each", and what needs the Hessian over all domains is
+    not available: "auto", ``store_covariance``, leave-one-out, and the reports of
+    `sktie.inspection`. Nestings and other trees are solved by elimination, other graphs
+    by conjugate gradients that such an elimination prepares (see the page "Domains
+    that a graph relates"). Memory grows with the edges and with n_domains times the
+    square of the coefficients of one.
 
     "auto" maximises Laplace's approximation of the evidence [5]_, the probability of
     the labels under the Gaussian prior that the penalties are; 0 and infinity are
@@ -304,6 +352,7 @@ class TiedLogisticRegression(UpdateMixin, TiedLinearClassifier):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "pair": [None, str, Integral, tuple, HasMethods("fit")],
+        "graph": [object],
         "tie": [
             Interval(Real, 0, None, closed="both"),
             StrOptions({AUTO}),
@@ -335,6 +384,7 @@ class TiedLogisticRegression(UpdateMixin, TiedLinearClassifier):
         self,
         pair: Any = None,
         *,
+        graph: Any = None,
         tie: Any = 1.0,
         C: float | str = 1.0,
         max_distance: float | None = None,
@@ -357,6 +407,7 @@ class TiedLogisticRegression(UpdateMixin, TiedLinearClassifier):
         n_jobs: int | None = None,
     ) -> None:
         self.pair = pair
+        self.graph = graph
         self.tie = tie
         self.C = C
         self.max_distance = max_distance
@@ -473,6 +524,7 @@ class TiedLogisticRegression(UpdateMixin, TiedLinearClassifier):
         if domains is not None:
             self.domains_ = domains.labels
             order, bounds = group_rows(domains.index, len(self.domains_))
+        graph = read_relations(self)
         if order is not None:
             y_index = y_index[order]
             weight = None if weight is None else weight[order]
@@ -483,7 +535,7 @@ class TiedLogisticRegression(UpdateMixin, TiedLinearClassifier):
         )
         n_outputs = classification_loss(len(self.classes_)).n_outputs
         metric = self._metric(depend.features.n_features, n_outputs)
-        return _Rows(X, y_index, weight, design, everything, depend, metric)
+        return _Rows(X, y_index, weight, design, everything, depend, metric, graph)
 
     def _check_classes(self, rows: _Rows, tie: Any) -> None:
         """Check that a tie leaves no domain alone with classes it has not."""
@@ -496,6 +548,15 @@ class TiedLogisticRegression(UpdateMixin, TiedLinearClassifier):
         check_domain_classes(
             domains, rows.y_index, self.classes_, rows.weight, alone, remedy
         )
+        if rows.graph is not None and alone is None:
+            check_domain_classes(
+                components(self, domains),
+                rows.y_index,
+                self.classes_,
+                rows.weight,
+                f"graph= of {self.n_components_} components",
+                "an edge to a domain of another component",
+            )
 
     def _check_all_classes(self, rows: _Rows) -> None:
         """Check that rows without any past hold every class."""
@@ -512,12 +573,20 @@ class TiedLogisticRegression(UpdateMixin, TiedLinearClassifier):
         design = rows.design
         loss = classification_loss(len(self.classes_))
         shape = (design.n_domains, loss.n_outputs, design.n_coefs)
+        coordinates: Any
+        if rows.graph is None:
+            coordinates = TiedCoordinates(self._tie(rows, loss), shape)
+        else:
+            strengths = self._strengths(design.n_features, 1.0)
+            coordinates = related_coordinates(
+                rows.graph, strengths, shape, design, rows.weight
+            )
         return TiedProblem(
             design=design,
             loss=loss,
             y=loss.encode(rows.y_index, rows.X.dtype),
             weight=rows.weight,
-            coordinates=TiedCoordinates(self._tie(rows, loss), shape),
+            coordinates=coordinates,
             decay=self._decays(design.n_features, 1.0),
             shared_decay=self.decay == "shared" and hasattr(self, "domains_"),
             workers=crew,

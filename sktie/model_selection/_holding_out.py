@@ -133,11 +133,17 @@ class HoldingOut(BaseEstimator):
             return scores
         for train, test in self._splits(data, places, held):
             scores.new_fold()
-            self._score_fold(scores, data, train, test, held, places, callback)
+            model = self._fold_model(path)
+            self._score_fold(model, scores, data, train, test, held, places, callback)
         return scores
+
+    def _fold_model(self, path: Any) -> Any:
+        """Return a model for the rows of a fold."""
+        return self._model("shared")
 
     def _score_fold(
         self,
+        model: Any,
         scores: GridScores,
         data: Data,
         train: IntArray,
@@ -147,7 +153,6 @@ class HoldingOut(BaseEstimator):
         callback: IterationHook | None,
     ) -> None:
         """Fit every setting to some of the rows, and score it on others."""
-        model = self._model("shared")
         rows = model._read(*data.take(train).known())
         self._check_training(model)
         rest = data.take(test)

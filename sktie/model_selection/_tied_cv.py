@@ -25,6 +25,7 @@ MOST_NUMBERS = 1 << 27
 PASSED = (
     "pair",
     "metric",
+    "graph",
     "decay",
     "tie_intercept",
     "feature_ties",
@@ -54,6 +55,9 @@ class TiedLogisticRegressionCV(HoldingOut, TiedLinearClassifier):
     pair : str, int, estimator, tuple or None, default=None
         What the coefficients are tied to, as in `TiedLogisticRegression`. A fixed
         model must come from other rows: rows that made it favour strong ties.
+    graph : array-like, sparse matrix, dict, networkx graph or None, default=None
+        Which domains are related, as in `TiedLogisticRegression`. Folds may lack
+        domains of it.
     ties : int or array-like of float, default=10
         Strengths to try. 0 and infinity are always among them; an integer is the
         number of strengths, the others evenly spaced from 1e-3 to 1e4 in logarithm.
@@ -63,8 +67,9 @@ class TiedLogisticRegressionCV(HoldingOut, TiedLinearClassifier):
         How rows are held out. An integer is the number of stratified folds (None is 5);
         a splitter of scikit-learn splits the labelled rows; an iterable holds
         (training, test) positions among all rows, as a list where groups are needed.
-        With a prior as ``pair``, whose anchor knows the labels, or with members of too
-        many coefficients for Hessians, "loo" becomes 5 folds; see ``cv_``.
+        With a prior as ``pair``, whose anchor knows the labels, with a ``graph``, or
+        with members of too many coefficients for Hessians, "loo" becomes 5 folds; see
+        ``cv_``.
     stratify_domains : bool, default=False
         Whether folds (of an integer ``cv``) hold equal shares of each class of each
         domain, instead of each class.
@@ -133,7 +138,8 @@ class TiedLogisticRegressionCV(HoldingOut, TiedLinearClassifier):
     cv_ : object
         How rows were held out.
     classes_, coef_, intercept_, domains_, domain_coef_, domain_intercept_ : ndarrays
-        As in `TiedLogisticRegression`; coefficients only with ``refit=True``.
+        As in `TiedLogisticRegression`; coefficients only with ``refit=True``. So are
+        what there is of graphs.
     n_features_in_, feature_names_in_ : int, ndarray
         As in `TiedLogisticRegression`.
 
@@ -188,6 +194,7 @@ class TiedLogisticRegressionCV(HoldingOut, TiedLinearClassifier):
         self,
         pair: Any = None,
         *,
+        graph: Any = None,
         ties: Any = 10,
         Cs: Any = (0.01, 0.1, 1.0, 10.0, 100.0),
         cv: Any = "loo",
@@ -212,6 +219,7 @@ class TiedLogisticRegressionCV(HoldingOut, TiedLinearClassifier):
         n_jobs: int | None = None,
     ) -> None:
         self.pair = pair
+        self.graph = graph
         self.ties = ties
         self.Cs = Cs
         self.cv = cv
@@ -286,6 +294,13 @@ class TiedLogisticRegressionCV(HoldingOut, TiedLinearClassifier):
     def _decay_grid(self) -> FloatArray:
         return grid_of_Cs(self.Cs)
 
+    def _fold_model(self, path: Any) -> Any:
+        model = self._model("shared")
+        if self.graph is not None:
+            # A fold may lack domains: their labels must be known.
+            model.graph = path.rows.graph
+        return model
+
     def _path(self, model: Any, rows: Any, crew: Any) -> Path:
         return Path(model, rows, crew)
 
@@ -298,7 +313,7 @@ class TiedLogisticRegressionCV(HoldingOut, TiedLinearClassifier):
     def _scheme(self, path: Any) -> Any:
         if not isinstance(self.cv, str):
             return FOLDS if self.cv is None else self.cv
-        knows = find_prior(self.pair) is not None
+        knows = find_prior(self.pair) is not None or self.graph is not None
         return FOLDS if knows or path.n_numbers > MOST_NUMBERS else self.cv
 
     def _check_training(self, model: Any) -> None:

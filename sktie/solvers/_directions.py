@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
-from typing import Protocol, TypeAlias, final
+from typing import Protocol, final
 
 import numpy as np
 from scipy.linalg.blas import daxpy
 
-from sktie._linalg import EPS, OVERFLOW, TINY
-from sktie._problem import Curvature, HessianProduct, Problem
+from sktie._linalg import EPS, OVERFLOW, TINY, Rule, conjugate_step
+from sktie._problem import Curvature, Problem
 from sktie._typing import FloatArray
-
-#: A symmetric positive definite map: a model of the inverse Hessian.
-Rule: TypeAlias = Callable[[FloatArray], FloatArray]
-Enough: TypeAlias = Callable[[FloatArray, float, float], bool]
 
 
 @final
@@ -301,39 +296,6 @@ class InexactNewton(DiagonalModel):
             return energy <= target**2
 
         return conjugate_step(self._problem.hessp(theta), gradient, self.model, enough)
-
-
-MAX_CONJUGATE_STEPS = 500
-
-
-def conjugate_step(
-    product: HessianProduct, gradient: FloatArray, model: Rule, enough: Enough
-) -> FloatArray:
-    """Return the Newton step by preconditioned conjugate gradients.
-
-    They stop when ``enough`` says so of the residual, its squared norm in the model,
-    and the decrease of the quadratic function so far.
-    """
-    step = np.zeros_like(gradient)
-    residual, decrease = -gradient, 0.0
-    scaled = model(residual)
-    search, energy = scaled, float(residual @ scaled)
-    first = energy
-    for _ in range(MAX_CONJUGATE_STEPS):
-        image = product(search)
-        curvature = float(search @ image)
-        if curvature <= EPS * float(search @ search):
-            break
-        length = energy / curvature
-        step += length * search
-        decrease += 0.5 * length * energy
-        residual = residual - length * image
-        scaled = model(residual)
-        previous, energy = energy, float(residual @ scaled)
-        if energy <= EPS**2 * first or enough(residual, energy, decrease):
-            break
-        search = scaled + (energy / previous) * search
-    return step if step.any() else scaled
 
 
 def inverse_diagonal(problem: Problem, theta: FloatArray) -> FloatArray:

@@ -1,0 +1,108 @@
+"""Models of domains that a graph relates: what ``graph=`` says, and what it needs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sktie._design import Design
+from sktie._domains import Domains
+from sktie._graph import DomainGraph, read_graph
+from sktie._problem import TiedProblem
+from sktie._related import Related, RelatedCoordinates
+from sktie._tie import Tie
+from sktie._typing import FloatArray
+
+#: Numbers in the Hessians of all domains that Newton's method may hold: 1 GiB.
+MOST_NUMBERS = 1 << 27
+
+
+def read_relations(model: Any) -> DomainGraph | None:
+    """Return the graph of a model that knows its domains, and set what it tells.
+
+    Parameters
+    ----------
+    model : TiedLinearModel
+        Has the parameter ``graph``, and ``domains_`` where there are some.
+
+    Raises
+    ------
+    ValueError
+        If it is no graph of the domains, or does not go with other parameters.
+    """
+    if model.graph is None:
+        return None
+    if not hasattr(model, "domains_"):
+        raise ValueError(
+            f"graph= says which domains are related, but pair={model.pair!r} and "
+            "sample_domain name none. Name the column of X that holds them by pair, "
+            "or pass sample_domain."
+        )
+    if model.decay == "shared":
+        raise ValueError(
+            "decay='shared' decays the mean of all domains, which a graph does not "
+            "know; expected decay='each' with graph=. Use that, with C times the "
+            "number of domains where they share all."
+        )
+    if getattr(model, "max_distance", None) is not None:
+        raise ValueError(
+            f"max_distance={model.max_distance:g} is not available with graph=; "
+            "expected None. Use tie, or graph=None."
+        )
+    for name, value, remedy in (
+        ("tie", "auto", "TiedLogisticRegressionCV"),
+        ("C", "auto", "TiedLogisticRegressionCV"),
+        ("store_covariance", True, "a bootstrap over rows, or graph=None"),
+    ):
+        if np.any(getattr(model, name, None) == value):
+            raise ValueError(
+                f"{name}={value!r} is not available with graph=; use {remedy}."
+            )
+    graph = read_graph(model.graph, model.domains_)
+    n_domains = graph.n_domains
+    model.component_ = graph.component[:n_domains].copy()
+    model.n_components_ = graph.n_components
+    labels = list(graph.labels[n_domains:])
+    of_one_kind = len({isinstance(label, str) for label in labels}) <= 1
+    plain = of_one_kind and all(isinstance(label, (str, int)) for label in labels)
+    inferred = np.empty(len(labels), dtype=object)
+    inferred[:] = labels
+    model.inferred_domains_ = np.array(labels) if labels and plain else inferred
+    return graph
+
+
+def related_coordinates(
+    graph: DomainGraph,
+    strengths: FloatArray,
+    shape: tuple[int, int, int],
+    design: Design,
+    weight: FloatArray | None,
+) -> RelatedCoordinates:
+    """Return the coordinates of members that a graph ties."""
+    most = 1.0 if weight is None else float(weight.max(initial=0.0))
+    # A bound for all rows; of the log-loss the second derivative is at most 1/2.
+    squares = design.squares() * 0.5 * max(most, 1e-300)
+    return RelatedCoordinates(Tie(Related(graph), strengths), shape, squares)
+
+
+def components(model: Any, domains: Domains) -> Domains:
+    """Return the components of a model's graph as domains, each named by its first."""
+    _, first = np.unique(model.component_, return_index=True)
+    index = model.component_[domains.index]
+    return Domains(domains.labels[first], index, domains.source)
+
+
+def has_room(problem: TiedProblem) -> bool:
+    """Whether the Hessians of all members may be held at a time."""
+    n_members, n_outputs, n_coefs = problem.coordinates.shape
+    return n_members * (n_outputs * n_coefs) ** 2 <= MOST_NUMBERS
+
+
+def check_no_graph(model: Any, what: str, remedy: str) -> None:
+    """Check that a model has no graph, for what does not know about graphs."""
+    if getattr(model, "graph", None) is not None:
+        raise ValueError(
+            f"{what} does not know about graph=, which {type(model).__name__} has; "
+            f"expected graph=None. {remedy}"
+        )
