@@ -350,9 +350,9 @@ class TiedLogisticRegression(UpdateMixin, TiedLinearClassifier):
     inf 0.00 0.87
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+    _parameter_constraints: ClassVar[dict[str, list[Any] | str]] = {
         "pair": [None, str, Integral, tuple, HasMethods("fit")],
-        "graph": [object],
+        "graph": "no_validation",
         "tie": [
             Interval(Real, 0, None, closed="both"),
             StrOptions({AUTO}),

@@ -176,7 +176,7 @@ class TiedLogisticRegressionCV(HoldingOut, TiedLinearClassifier):
 
     _decay_name = "C"
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+    _parameter_constraints: ClassVar[dict[str, list[Any] | str]] = {
         "ties": [Interval(Integral, 2, None, closed="left"), "array-like"],
         "Cs": [Interval(Real, 0, None, closed="right"), "array-like"],
         "cv": ["cv_object", StrOptions({"loo"})],

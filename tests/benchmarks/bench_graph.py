@@ -1,4 +1,4 @@
-"""Thousands of small domains that a graph relates, against one fit of all rows.
+"""Thousands of small domains that a graph relates, against one pooled fit.
 
 Domains of 20 rows and 30 standard normal features, two classes, an intercept; the
 coefficients drift over the positions of the domains in a plane. "nesting" has domains
