@@ -75,9 +75,12 @@ class TiedRidge(RidgeInference, TiedLinearRegressor):
           `fit`; ``clone`` strips it.
         - ``(coef, intercept)``: arrays with the shapes of ``coef_`` and
           ``intercept_``.
-    tie : float or "auto", default=1.0
+    tie : float, dict, array-like of shape (n_coefs,) or "auto", default=1.0
         Strength of the tie in [0, inf], on the scale of ``alpha``. "auto" takes the
-        one of the highest evidence: see Notes.
+        one of the highest evidence: see Notes. A dict gives each coefficient its own,
+        by name or position, ``{"age": np.inf, None: 1.0}``; None is the key of the
+        others, without which all must be named. ``tie_intercept`` must then be given
+        too.
     alpha : float or "auto", default=1.0
         Strength of the weight decay, in [0, inf), as in scikit-learn.
     decay : {"each", "shared"}, default="each"
@@ -113,7 +116,8 @@ class TiedRidge(RidgeInference, TiedLinearRegressor):
     domain_intercept_ : ndarray of shape (n_domains,) or (n_domains, n_targets)
         Intercepts of each domain. Only with domains.
     tie_, alpha_, tie_intercept_ : float
-        The strengths of the fit, given or chosen.
+        The strengths of the fit, given or chosen; ``tie_`` is an array of shape
+        (n_coefs,) where every coefficient has its own.
     log_evidence_ : float
         Log evidence at these, up to a constant. Only where a strength was "auto".
     sigma2_ : float or ndarray of shape (n_targets,)
@@ -193,7 +197,12 @@ class TiedRidge(RidgeInference, TiedLinearRegressor):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "pair": [None, str, Integral, tuple, HasMethods("fit")],
-        "tie": [Interval(Real, 0, None, closed="both"), StrOptions({AUTO})],
+        "tie": [
+            Interval(Real, 0, None, closed="both"),
+            StrOptions({AUTO}),
+            dict,
+            "array-like",
+        ],
         "alpha": [Interval(Real, 0, None, closed="left"), StrOptions({AUTO})],
         "decay": [StrOptions({"each", "shared"})],
         "tie_intercept": [
@@ -211,7 +220,7 @@ class TiedRidge(RidgeInference, TiedLinearRegressor):
         self,
         pair: Any = None,
         *,
-        tie: float | str = 1.0,
+        tie: Any = 1.0,
         alpha: float | str = 1.0,
         decay: str = "each",
         tie_intercept: bool | float | str = True,
