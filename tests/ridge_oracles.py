@@ -57,7 +57,7 @@ def dense_fit(
     """
     n_domains, p = domain.max() + 1, X.shape[1]
     n = p + fit_intercept
-    strengths = np.full(n, float(tie))
+    strengths = np.append(np.broadcast_to(tie, p), np.max(tie))[:n].astype(float)
     if fit_intercept and tie_intercept is not True:
         strengths[-1] = float(tie_intercept)
     decay = np.full(n, float(alpha))
@@ -120,10 +120,11 @@ def objective(X, y, domain, weight, members, **settings):
         total += alpha * np.sum(np.square(mean[..., :p]))
     else:
         total += alpha * np.sum(np.square(slopes))
-    strengths = np.full(members.shape[-1], float(tie))
+    strengths = np.append(np.broadcast_to(tie, p), np.max(tie)).astype(float)
+    strengths = strengths[: members.shape[-1]]
     if settings.get("fit_intercept", True):
         own = settings.get("tie_intercept", True)
-        strengths[-1] = tie if own is True else float(own)
+        strengths[-1] = np.max(tie) if own is True else float(own)
     strengths = np.where(np.isinf(strengths), 0.0, strengths)
     anchor = settings.get("anchor")
     if anchor is None:

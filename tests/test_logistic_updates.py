@@ -267,6 +267,7 @@ def test_reports_do_not_know_the_metric():
         ("old", {"tie_intercept": False}, "expected True"),
         ("old", {"tie": "auto"}, "with tie='auto'; expected numbers"),
         ("old", {"max_distance": 1.0}, "with max_distance=1; expected numbers"),
+        ("old", {"tie": [1.0, 2, 3]}, "a tie for each coefficient; expected numbers"),
         ("old", {"fit_intercept": False}, "with the same fit_intercept"),
     ],
 )
@@ -406,6 +407,7 @@ def test_a_fitted_model_that_is_sure_goes_on():
     [
         ({"tie": "auto"}, "expected finite numbers"),
         ({"tie": np.inf}, "expected finite numbers"),
+        ({"tie": {0: 1.0, None: 2.0}}, "expected finite numbers"),
         ({"class_weight": "balanced"}, "class_weight='balanced'"),
         ({"C": "auto"}, "expected finite numbers"),
         ({"pair": -1}, "with pair=-1; expected None"),

@@ -49,6 +49,9 @@ SETTINGS = [
     {"decay": "shared", "tie": INF, "alpha": 5.0},
     {"decay": "shared", "tie": 20.0, "tie_intercept": False},
     {"decay": "shared", "fit_intercept": False},
+    {"tie": np.array([0.0, 3.0, INF]), "tie_intercept": 2.0},
+    {"tie": np.array([INF, 3.0, INF]), "tie_intercept": False},
+    {"tie": np.array([INF, INF, 0.5]), "tie_intercept": INF, "alpha": 0.0},
 ]
 
 
@@ -135,6 +138,24 @@ def test_finite_ties_are_ridge_on_augmented_features(tie):
     model = TiedRidge(tie=tie, alpha=alpha, fit_intercept=False)
     model.fit(X, y, sample_domain=domain)
     np.testing.assert_allclose(model.domain_coef_, expected, rtol=1e-9)
+
+
+def test_strengths_by_name_are_those_by_place():
+    pd = pytest.importorskip("pandas")
+    X, y, domain, _ = make_rows()
+    frame = pd.DataFrame(X, columns=["age", "chol", "fbs"])
+    frame["site"] = domain
+    model = TiedRidge("site", tie={"chol": INF, None: 2.0}, tie_intercept=1.0)
+    model.fit(frame, y)
+    np.testing.assert_array_equal(model.tie_, [2.0, INF, 2.0])
+    places = TiedRidge(tie=[2.0, INF, 2.0], tie_intercept=1.0)
+    places.fit(X, y, sample_domain=domain)
+    np.testing.assert_array_equal(model.domain_coef_, places.domain_coef_)
+    assert np.ptp(model.domain_coef_[:, 1]) == 0 < np.ptp(model.domain_coef_[:, 0])
+    with pytest.raises(ValueError, match="Use a strength for tie_intercept"):
+        places.set_params(tie_intercept=True).fit(X, y, sample_domain=domain)
+    with pytest.raises(ValueError, match="no feature of X"):
+        model.set_params(tie={"years": 1.0, None: 0.0}).fit(frame, y)
 
 
 def test_the_ends_of_the_dial_are_pooled_and_separate_ridge():

@@ -194,6 +194,20 @@ def test_random_slopes_are_a_tie_of_their_own():
     np.testing.assert_allclose(ties, np.exp(best.x), rtol=1e-2)
 
 
+def test_one_slope_is_random_and_another_is_not():
+    """The strength of the slope as given, that of the intercept by REML."""
+    X, y, group = mixed_rows()
+    model = TiedRidge(tie=[2.0, INF], alpha=0.0, tie_intercept="auto")
+    model.fit(X, y, sample_domain=group)
+
+    def loss(log):
+        return -restricted(X, y, group, np.array([2.0, INF, np.exp(log[0])]), 0.0)[0]
+
+    best = minimize(loss, [0.0], method="Nelder-Mead", tol=1e-8)
+    assert model.tie_intercept_ == pytest.approx(np.exp(best.x[0]), rel=5e-3)
+    assert model.log_evidence_ == pytest.approx(-best.fun, abs=1e-5)
+
+
 def test_equal_domains_are_shared():
     rng = np.random.default_rng(0)
     X, domain = rng.normal(size=(60, 3)), np.arange(60) % 3

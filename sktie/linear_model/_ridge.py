@@ -65,9 +65,12 @@ class TiedRidge(RidgeUpdates):
           `fit`; ``clone`` strips it.
         - ``(coef, intercept)``: arrays with the shapes of ``coef_`` and
           ``intercept_``.
-    tie : float or "auto", default=1.0
+    tie : float, dict, array-like of shape (n_coefs,) or "auto", default=1.0
         Strength of the tie in [0, inf], on the scale of ``alpha``. "auto" takes the
-        one of the highest evidence: see Notes.
+        one of the highest evidence: see Notes. A dict gives each coefficient its own,
+        by name or position, ``{"age": np.inf, None: 1.0}``; None is the key of the
+        others, without which all must be named. ``tie_intercept`` must then be given
+        too.
     alpha : float or "auto", default=1.0
         Strength of the weight decay, in [0, inf), as in scikit-learn.
     max_distance : float or None, default=None
@@ -113,7 +116,8 @@ class TiedRidge(RidgeUpdates):
     domain_intercept_ : ndarray of shape (n_domains,) or (n_domains, n_targets)
         Intercepts of each domain. Only with domains.
     tie_, alpha_, tie_intercept_ : float
-        The strengths of the fit, given or chosen.
+        The strengths of the fit, given or chosen; ``tie_`` is an array of shape
+        (n_coefs,) where every coefficient has its own.
     log_evidence_ : float
         Log evidence at these, up to a constant. Only where a strength was "auto".
     sigma2_ : float or ndarray of shape (n_targets,)
@@ -193,7 +197,12 @@ class TiedRidge(RidgeUpdates):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "pair": [None, str, Integral, tuple, HasMethods("fit")],
-        "tie": [Interval(Real, 0, None, closed="both"), StrOptions({AUTO})],
+        "tie": [
+            Interval(Real, 0, None, closed="both"),
+            StrOptions({AUTO}),
+            dict,
+            "array-like",
+        ],
         "alpha": [Interval(Real, 0, None, closed="left"), StrOptions({AUTO})],
         "max_distance": [None, Interval(Real, 0, None, closed="left")],
         "metric": [StrOptions({"identity", FISHER})],
@@ -213,7 +222,7 @@ class TiedRidge(RidgeUpdates):
         self,
         pair: Any = None,
         *,
-        tie: float | str = 1.0,
+        tie: Any = 1.0,
         alpha: float | str = 1.0,
         max_distance: float | None = None,
         metric: str = "identity",

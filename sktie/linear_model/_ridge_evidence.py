@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import minimize
 
+from sktie._features import Features
 from sktie._typing import FloatArray
 from sktie.linear_model._distance import tie_at_distance
 from sktie.linear_model._evidence import AUTO
@@ -45,6 +46,10 @@ def set_strengths(model: Any, path: RidgePath) -> None:
     setting: list[Any] = [
         None if auto else value for value, auto in zip(given, wanted, strict=True)
     ]
+    n_features = path.rows.design.n_features
+    if setting[0] is not None:
+        names = getattr(model, "coef_feature_names_", None)
+        setting[0] = model._given_tie(Features(n_features, names))
     if model.max_distance is not None:
         if any(wanted):
             raise ValueError(
@@ -52,7 +57,6 @@ def set_strengths(model: Any, path: RidgePath) -> None:
                 "expected numbers beside it. Use max_distance=None to have it chosen."
             )
         alpha = float(model.alpha)
-        n_features = path.rows.design.n_features
         setting[0] = tie_at_distance(
             model, lambda tie: path.fit(tie, alpha), n_features
         )
@@ -69,8 +73,8 @@ def set_strengths(model: Any, path: RidgePath) -> None:
                 "choose them by TiedRidgeCV."
             )
         model.log_evidence_ = evidence(setting)
-    model.tie_, model.alpha_ = float(setting[0]), float(setting[1])
-    strengths = model._strengths(1, model.tie_, setting[2])
+    model.tie_, model.alpha_ = setting[0], float(setting[1])
+    strengths = model._strengths(path.rows.design.n_features, *setting[::2])
     model.tie_intercept_ = float(strengths[-1]) if model.fit_intercept else 0.0
 
 
@@ -107,7 +111,7 @@ class Evidence:
 
     def __init__(self, path: RidgePath, setting: list[Any]) -> None:
         self._path = path
-        self._fixed = setting
+        self._fixed = list(setting)
         self._free = [k for k in range(3) if setting[k] is None]
         if not path.is_tied:
             # Nothing depends on these.
@@ -131,7 +135,8 @@ class Evidence:
 
     def __call__(self, setting: list[Any]) -> float:
         """Return the log evidence, -inf where there is none."""
-        key = tuple(setting)
+        # All settings have the same strengths where these are several.
+        key = tuple(value for value in setting if not np.ndim(value))
         if key not in self.values:
             try:
                 value = self._value(setting)
@@ -175,9 +180,7 @@ class Evidence:
             [np.log(value * (1.0 if k == 2 else unit)) for value in coarse]
             for k in self._free
         ]
-        for logs in product(*grids):
-            self(self._with(logs))
-        best = self._refined(self._best(list(self.values)))
+        best = self._refined(self._best([self._with(logs) for logs in product(*grids)]))
         for end in self._ends(best):
             # At an end of one dial the others are searched again.
             if self(end) > self(best) - HOPELESS:
@@ -190,7 +193,7 @@ class Evidence:
         total = float(np.einsum("tii->", moments.gram)) / moments.mass.sum()
         return total / max(1, moments.mean.shape[1]) or 1.0
 
-    def _best(self, settings: Any) -> list[Any]:
+    def _best(self, settings: list[list[Any]]) -> list[Any]:
         """Return the best setting; of equal ones a shared one."""
         top = max(self(list(setting)) for setting in settings)
         equal = [
@@ -246,7 +249,9 @@ class Evidence:
 
 
 def _at_end(strength: Any) -> bool:
-    return not isinstance(strength, bool) and (strength == 0 or np.isinf(strength))
+    if isinstance(strength, bool) or np.ndim(strength):
+        return False
+    return bool(strength == 0 or np.isinf(strength))
 
 
 def noise_variance(path: RidgePath, stop: RidgeStop) -> Any:

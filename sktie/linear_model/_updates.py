@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,8 @@ def check_metric(model: Any) -> None:
             "coefficients. Use metric='identity' for an intercept of its own."
         )
     asked = [f"{name}='auto'" for name in strengths_of(model, "auto")]
+    if not isinstance(model.tie, (Real, str)):
+        asked.append("a tie for each coefficient")
     if model.max_distance is not None:
         asked.append(f"max_distance={model.max_distance:g}")
     if asked:
@@ -54,7 +57,8 @@ def check_metric(model: Any) -> None:
 def strengths_of(model: Any, value: str) -> list[str]:
     """Return the names of the strengths that have a value."""
     found = [name for name in ("tie", "C", "alpha") if hasattr(model, name)]
-    return [name for name in found if getattr(model, name) == value]
+    given = {name: getattr(model, name) for name in found}
+    return [name for name, v in given.items() if isinstance(v, str) and v == value]
 
 
 def is_its_own_past(model: Any) -> bool:
@@ -80,8 +84,9 @@ def is_its_own_past(model: Any) -> bool:
                 f"else. Set {name}={only}, or call fit."
             )
     asks = strengths_of(model, "auto")
-    if asks or np.isinf(model.tie):
-        given = " and ".join(f"{name}='auto'" for name in asks) or "tie=inf"
+    one = isinstance(model.tie, Real)
+    if asks or not one or np.isinf(model.tie):
+        given = " and ".join(f"{name}='auto'" for name in asks) or f"tie={model.tie!r}"
         raise AttributeError(
             f"partial_fit with {given}; expected finite numbers: how much earlier "
             "batches count, and the decay of the first call. tie=1 counts all batches "
