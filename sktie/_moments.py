@@ -42,6 +42,23 @@ class Moments:
     square: FloatArray
 
 
+def joined(one: Moments, other: Moments) -> Moments:
+    """Return the moments of the rows of both, domain by domain."""
+    mass = one.mass + other.mass
+    share = np.divide(other.mass, mass, out=np.zeros_like(mass), where=mass > 0)
+    step, rise = other.mean - one.mean, other.level - one.level
+    between = one.mass * share
+    pull = between[:, np.newaxis] * step
+    return Moments(
+        mass,
+        one.mean + share[:, np.newaxis] * step,
+        one.level + share[:, np.newaxis] * rise,
+        one.gram + other.gram + np.einsum("ti,tj->tij", pull, step),
+        one.cross + other.cross + np.einsum("ti,tk->tik", pull, rise),
+        one.square + other.square + between[:, np.newaxis] * np.square(rise),
+    )
+
+
 def moments_of(
     design: Design, y: FloatArray, weight: FloatArray | None, workers: Workers
 ) -> Moments:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from scipy.optimize import brentq
 
-from sktie.linear_model._path import NoMinimum, Path, Stop
+from sktie.linear_model._path import NoMinimum
 
 #: Gap of the fits: a distance is known to about the square root of it.
 DISTANCE_TOL = 1e-12
@@ -19,7 +20,7 @@ STRIDE = 30.0
 ACCURACY = 1e-9
 
 
-def tie_at_distance(model: Any, path: Path) -> float:
+def tie_at_distance(model: Any, fit: Callable[[float], Any], n_features: int) -> float:
     """Return the tie at which what is tied is ``max_distance`` apart.
 
     It is the multiplier of the constraint: with ``Omega <= r^2`` in place of the
@@ -28,10 +29,12 @@ def tie_at_distance(model: Any, path: Path) -> float:
 
     Parameters
     ----------
-    model : TiedLogisticRegression
+    model : estimator
         Has read the rows.
-    path : Path
-        Its fits to these rows.
+    fit : callable
+        ``fit(tie)`` returns a stop, with ``deviations`` and ``multiple``.
+    n_features : int
+        Number of coefficients that are stored, without the intercept.
 
     Raises
     ------
@@ -47,18 +50,18 @@ def tie_at_distance(model: Any, path: Path) -> float:
         )
     if radius == 0:
         return float(np.inf)
-    tied = model._strengths(path.rows.design.n_features, np.inf) == np.inf
+    tied = model._strengths(n_features, np.inf) == np.inf
     if model.fit_intercept and model.tie_intercept is not True:
         tied[-1] = False
 
     def excess(log_tie: float) -> float:
         """Return log(distance / radius)."""
-        stop = path.fit(float(np.exp(log_tie)), path.model.C)
+        stop = fit(float(np.exp(log_tie)))
         with np.errstate(divide="ignore"):
             return float(np.log(distance(stop, tied) / radius))
 
     try:
-        if distance(path.fit(0.0, path.model.C), tied) <= radius:
+        if distance(fit(0.0), tied) <= radius:
             return 0.0
     except NoMinimum:
         pass  # Separate models lie infinitely far apart: the constraint acts.
@@ -69,12 +72,10 @@ def tie_at_distance(model: Any, path: Path) -> float:
         raise ValueError(f"max_distance={radius:g}: {error}") from None
 
 
-def distance(stop: Stop, tied: Any) -> float:
+def distance(stop: Any, tied: Any) -> float:
     """Return the square root of Omega, over the coefficients that are tied."""
-    coordinates = stop.problem.coordinates
-    _, deviations = coordinates.split(stop.result.theta)
-    omega = coordinates.multiple * np.square(coordinates.scale * deviations)
-    return float(np.sqrt(omega[..., tied].sum()))
+    omega = stop.multiple * np.square(stop.deviations[..., tied]).sum()
+    return float(np.sqrt(omega))
 
 
 def _bracket(excess: Any) -> tuple[float, float]:

@@ -53,7 +53,11 @@ def set_strengths(model: Any, path: Path) -> None:
                 f"max_distance={model.max_distance:g} with {asked}; expected numbers "
                 "beside it. Use GridSearchCV to choose C, or max_distance=None."
             )
-        model.tie_, model.C_ = tie_at_distance(model, path), float(model.C)
+        n_features = path.rows.design.n_features
+        model.C_ = float(model.C)
+        model.tie_ = tie_at_distance(
+            model, lambda tie: path.fit(tie, model.C_), n_features
+        )
     elif wanted:
         _check(model, path, asked)
         ties, Cs = TIES, CS

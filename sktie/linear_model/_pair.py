@@ -15,7 +15,7 @@ from sktie._compat import WRAPPER_FRAMES
 from sktie._labels import Sample
 from sktie._prior import find_prior, fitted_prior
 from sktie._shares import Shares
-from sktie._typing import Array, FloatArray
+from sktie._typing import Array, FloatArray, IntArray
 
 
 def resolve_anchor(
@@ -56,7 +56,7 @@ def resolve_anchor(
             sample.X, sample.y_index, n_classes, sample_weight=sample.weight
         )
         return *_from_arrays(anchor, n_features, n_classes), prior
-    source, names = _last_step(pair)
+    source, names = last_step(pair)
     found = _from_classifier(source, names, n_features, feature_names, classes)
     return *found, None
 
@@ -89,7 +89,7 @@ def resolve_regressor(
             "of the domains, or leave pair out."
         )
     else:
-        source, names = _last_step(pair)
+        source, names = last_step(pair)
         coef, intercept = _parameters_of(source, names, feature_names)
     _check_finite(coef, intercept, n_features, "regressor")
     if len(coef) != n_outputs or intercept.shape not in ((1,), (n_outputs,)):
@@ -130,7 +130,7 @@ def resolve_precision(
     source: Any = pair
     names = None
     if not isinstance(pair, tuple):
-        source, names = _last_step(pair)
+        source, names = last_step(pair)
     if not hasattr(source, "_precision"):
         kind = f"{type(source).__name__}()"
         raise ValueError(
@@ -159,13 +159,13 @@ def resolve_precision(
             "fit_intercept, features and classes."
         )
     n_features = source.coef_.shape[1]
-    order = _by_names(np.arange(n_features)[np.newaxis], source, names, feature_names)
-    own = np.append(order[0], np.arange(n_features, n_coefs)).astype(np.intp)
+    order = feature_order(n_features, source, names, feature_names)
+    own = np.append(order, np.arange(n_features, n_coefs))
     place = (n_coefs * np.arange(n_outputs)[:, np.newaxis] + own).ravel()
     return np.asarray(precision[np.ix_(place, place)])
 
 
-def _last_step(pair: Any) -> tuple[Any, Array | None]:
+def last_step(pair: Any) -> tuple[Any, Array | None]:
     """Return the model that ``pair`` holds, and the names of a pipeline's features."""
     source = pair.estimator if isinstance(pair, FrozenEstimator) else pair
     names = None
@@ -210,6 +210,14 @@ def _by_names(
     if names is None or feature_names is None:
         return coef
     return _by_name(coef, list(names), list(feature_names))
+
+
+def feature_order(
+    n_features: int, source: Any, names: Array | None, feature_names: Array | None
+) -> IntArray:
+    """Return where each of our features is among those of a fitted model."""
+    places: FloatArray = np.arange(float(n_features))[np.newaxis]
+    return np.asarray(_by_names(places, source, names, feature_names)[0], np.intp)
 
 
 def _names_into_last_step(pipeline: Pipeline) -> Array | None:

@@ -39,6 +39,18 @@ class Stop:
     members: FloatArray
 
     @property
+    def deviations(self) -> FloatArray:
+        """Differences of the members from what they are tied to."""
+        coordinates = self.problem.coordinates
+        scaled = coordinates.split(self.result.theta)[1]
+        return np.asarray(coordinates.scale * scaled)
+
+    @property
+    def multiple(self) -> float:
+        """What Omega is of their squares."""
+        return self.problem.coordinates.multiple
+
+    @property
     def progress(self) -> tuple[int, float, float]:
         """Iterations, objective and relative gap, as callbacks are told."""
         return self.result.n_iter, self.result.value, self.result.gap

@@ -14,28 +14,18 @@ from sktie._compat import (
     fit_callbacks,
     with_callbacks,
 )
-from sktie._parallel import workers
+from sktie._parallel import Workers, workers
 from sktie._typing import FloatArray
 from sktie._validation import check_parameters, unchanged_on_error
 from sktie.linear_model._evidence import AUTO
-from sktie.linear_model._regressor import TiedLinearRegressor
+from sktie.linear_model._regressor import RegressionRows
 from sktie.linear_model._ridge_evidence import noise_variance, set_strengths
-from sktie.linear_model._ridge_inference import RidgeInference
 from sktie.linear_model._ridge_path import RidgePath, RidgeStop
-
-#: Appended to scikit-learn's message for a parameter out of range.
-REMEDIES = {
-    "tie": "Use tie=0 for separate models, tie=np.inf for one shared model, "
-    "anything between for tied ones, and tie='auto' to have it chosen.",
-    "alpha": "Use a number from 0 (no decay) up, or 'auto' to have it chosen.",
-    "tie_intercept": "Use True (as strong as `tie`), False (free), a strength, or "
-    "'auto' to have it chosen.",
-    "pair": "Use None, a column of X, FrozenEstimator(fitted_regressor), or "
-    "(coef, intercept).",
-}
+from sktie.linear_model._ridge_updates import REMEDIES, RidgeUpdates
+from sktie.linear_model._updates import FISHER
 
 
-class TiedRidge(RidgeInference, TiedLinearRegressor):
+class TiedRidge(RidgeUpdates):
     r"""Ridge regression whose coefficients are tied, from separate to shared.
 
     Minimises squared residuals, weight decay, and a tie of strength ``tie``::
@@ -83,6 +73,16 @@ class TiedRidge(RidgeInference, TiedLinearRegressor):
         too.
     alpha : float or "auto", default=1.0
         Strength of the weight decay, in [0, inf), as in scikit-learn.
+    max_distance : float or None, default=None
+        A constraint in place of ``tie``, which does not count then: minimise the rest
+        of the objective subject to ``Omega <= max_distance^2``, as in
+        `TiedLogisticRegression`. ``tie_`` is the multiplier of Omega.
+    metric : {"identity", "fisher"}, default="identity"
+        How the distance from a fixed pair is measured: in "fisher" by
+        ``(w - w_A)'P(w - w_A)``, with P the curvature of the pair's own objective, its
+        decay and ties included. The pair must be a TiedRidge that was fitted with
+        ``store_covariance=True``. ``tie=1`` and ``alpha=0`` then give the fit to the
+        rows of both.
     decay : {"each", "shared"}, default="each"
         With domains: decay every ``w_t``, or only once their mean. At ``tie=inf``
         the first equals ``Ridge(alpha=T * alpha)``, the second ``Ridge(alpha=alpha)``.
@@ -204,6 +204,8 @@ class TiedRidge(RidgeInference, TiedLinearRegressor):
             "array-like",
         ],
         "alpha": [Interval(Real, 0, None, closed="left"), StrOptions({AUTO})],
+        "max_distance": [None, Interval(Real, 0, None, closed="left")],
+        "metric": [StrOptions({"identity", FISHER})],
         "decay": [StrOptions({"each", "shared"})],
         "tie_intercept": [
             "boolean",
@@ -222,6 +224,8 @@ class TiedRidge(RidgeInference, TiedLinearRegressor):
         *,
         tie: Any = 1.0,
         alpha: float | str = 1.0,
+        max_distance: float | None = None,
+        metric: str = "identity",
         decay: str = "each",
         tie_intercept: bool | float | str = True,
         fit_intercept: bool = True,
@@ -232,6 +236,8 @@ class TiedRidge(RidgeInference, TiedLinearRegressor):
         self.pair = pair
         self.tie = tie
         self.alpha = alpha
+        self.max_distance = max_distance
+        self.metric = metric
         self.decay = decay
         self.tie_intercept = tie_intercept
         self.fit_intercept = fit_intercept
@@ -269,12 +275,16 @@ class TiedRidge(RidgeInference, TiedLinearRegressor):
                 workers(self.n_jobs, rows.design.n_lanes) as crew,
                 fit_callbacks(self, X, y, 0),
             ):
-                path = RidgePath(self, rows, crew)
-                set_strengths(self, path)
-                stop = path.fit(self.tie_, self.alpha_, self.tie_intercept_)
-                self._keep(path, stop)
-            self._store_stop(path, stop)
+                self._fit_rows(rows, crew)
         return self
+
+    def _fit_rows(self, rows: RegressionRows, crew: Workers) -> None:
+        """Fit the model to rows that it has read."""
+        path = RidgePath(self, rows, crew)
+        set_strengths(self, path)
+        stop = path.fit(self.tie_, self.alpha_, self.tie_intercept_)
+        self._keep(path, stop)
+        self._store_stop(path, stop)
 
     def _store_stop(self, path: RidgePath, stop: RidgeStop) -> None:
         """Set the fitted attributes."""

@@ -10,6 +10,7 @@ from scipy.optimize import minimize
 
 from sktie._features import Features
 from sktie._typing import FloatArray
+from sktie.linear_model._distance import tie_at_distance
 from sktie.linear_model._evidence import AUTO
 from sktie.linear_model._path import NoMinimum
 from sktie.linear_model._ridge_path import RidgePath, RidgeStop, determined
@@ -45,11 +46,27 @@ def set_strengths(model: Any, path: RidgePath) -> None:
     setting: list[Any] = [
         None if auto else value for value, auto in zip(given, wanted, strict=True)
     ]
+    n_features = path.rows.design.n_features
     if setting[0] is not None:
-        n_features = path.rows.design.n_features
         names = getattr(model, "coef_feature_names_", None)
         setting[0] = model._given_tie(Features(n_features, names))
-    if any(wanted):
+        if np.ndim(setting[0]) and model.metric != "identity":
+            raise ValueError(
+                f"metric={model.metric!r} with a tie for each coefficient; expected "
+                "one number: the curvature of the pair ties them together. Use a "
+                "number, or metric='identity'."
+            )
+    if model.max_distance is not None:
+        if any(wanted):
+            raise ValueError(
+                f"max_distance={model.max_distance:g} with a strength that is 'auto'; "
+                "expected numbers beside it. Use max_distance=None to have it chosen."
+            )
+        alpha = float(model.alpha)
+        setting[0] = tie_at_distance(
+            model, lambda tie: path.fit(tie, alpha), n_features
+        )
+    elif any(wanted):
         asked = " and ".join(
             f"{name}='auto'" for name, auto in zip(NAMES, wanted, strict=True) if auto
         )

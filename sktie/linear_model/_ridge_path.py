@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from sktie._linalg import EPS
-from sktie._moments import moments_of
+from sktie._moments import joined, moments_of
 from sktie._parallel import Workers
 from sktie._posterior import Posterior
 from sktie._squares import SquaresMinimum, TiedSquares
@@ -45,6 +45,16 @@ class RidgeStop:
     alpha: float
     problem: TiedSquares
     minimum: SquaresMinimum
+
+    @property
+    def deviations(self) -> FloatArray:
+        """Differences of the members from what they are tied to."""
+        return self.minimum.deviations
+
+    @property
+    def multiple(self) -> float:
+        """What Omega is of their squares."""
+        return 2.0 if self.problem.free_hub else 1.0
 
     @property
     def progress(self) -> tuple[int, float, float]:
@@ -86,6 +96,7 @@ class RidgePath:
         self.rows = rows
         self._crew = crew
         tie = model._tie(rows)
+        self._past = model._metric(tie)
         design = rows.design
         self._check_room()
         self._base = TiedSquares(
@@ -136,7 +147,11 @@ class RidgePath:
         """Return the objective at a setting."""
         n_features = self.rows.design.n_features
         strengths = self.model._strengths(n_features, tie, tie_intercept)
-        return self._base.retied(strengths, self._decays(alpha))
+        if self._past is None or tie in (0.0, np.inf):
+            return self._base.retied(strengths, self._decays(alpha))
+        free = self._base.retied(np.zeros_like(strengths), self._decays(alpha))
+        moments = joined(free.moments, self._past.moments(tie))
+        return replace(free, moments=moments)
 
     def fit(self, tie: float, alpha: float, tie_intercept: Any = None) -> RidgeStop:
         """Return the fit at a setting; exact, without another look at the rows."""
@@ -234,7 +249,9 @@ class RidgePath:
         n_features = design.n_features
         masses = problem.moments.mass
         found = np.empty(design.n_rows)
-        if problem.apart and design.n_rows * n_features <= MOST_SCORES:
+        own_rows = problem.moments is self._base.moments
+        few = design.n_rows * n_features <= MOST_SCORES
+        if problem.apart and own_rows and few:
             held = self._scores.values + problem.decay[:n_features]
             if (held > SOUND * held.max(axis=1, initial=0.0, keepdims=True)).all():
                 for place, domain, squares in self._scores.blocks:

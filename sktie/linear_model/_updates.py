@@ -40,20 +40,24 @@ def check_metric(model: Any) -> None:
             "True: the curvature of the pair ties the intercept together with the "
             "coefficients. Use metric='identity' for an intercept of its own."
         )
-    asked = [
-        f"{name}='auto'" for name in ("tie", "C") if getattr(model, name) == "auto"
-    ]
+    asked = [f"{name}='auto'" for name in strengths_of(model, "auto")]
     if model.max_distance is not None:
         asked.append(f"max_distance={model.max_distance:g}")
     if asked:
         raise ValueError(
-            f"metric='fisher' with {' and '.join(asked)}; expected numbers for tie and "
-            "C. tie=1 counts the rows of the pair like those of the fit; "
-            "TiedLogisticRegressionCV chooses another."
+            f"metric='fisher' with {' and '.join(asked)}; expected numbers. tie=1 "
+            "counts the rows of the pair like those of the fit; cross-validation "
+            "chooses another."
         )
 
 
-def _is_its_own_past(model: Any) -> bool:
+def strengths_of(model: Any, value: str) -> list[str]:
+    """Return the names of the strengths that have a value."""
+    found = [name for name in ("tie", "C", "alpha") if hasattr(model, name)]
+    return [name for name in found if getattr(model, name) == value]
+
+
+def is_its_own_past(model: Any) -> bool:
     """Whether nothing but its own past is what a model is tied to."""
     asked = {
         "pair": None,
@@ -69,22 +73,25 @@ def _is_its_own_past(model: Any) -> bool:
             "with a new estimator."
         )
     for name, only in asked.items():
-        if getattr(model, name) is not only:
+        if getattr(model, name, only) is not only:
             raise AttributeError(
                 f"partial_fit with {name}={getattr(model, name)!r}; expected {only}: "
                 "it ties each batch to the model of those before it, and to nothing "
                 f"else. Set {name}={only}, or call fit."
             )
-    if isinstance(model.tie, str) or np.isinf(model.tie) or isinstance(model.C, str):
+    asks = strengths_of(model, "auto")
+    if asks or np.isinf(model.tie):
+        given = " and ".join(f"{name}='auto'" for name in asks) or "tie=inf"
         raise AttributeError(
-            f"partial_fit with tie={model.tie!r} and C={model.C!r}; expected finite "
-            "numbers: how much earlier batches count, and the decay of the first call. "
-            "tie=1 counts all batches alike."
+            f"partial_fit with {given}; expected finite numbers: how much earlier "
+            "batches count, and the decay of the first call. tie=1 counts all batches "
+            "alike."
         )
-    try:
-        check_partial_classes(model)
-    except ValueError as error:
-        raise AttributeError(str(error)) from None
+    if hasattr(model, "class_weight"):
+        try:
+            check_partial_classes(model)
+        except ValueError as error:
+            raise AttributeError(str(error)) from None
     return True
 
 
@@ -133,7 +140,7 @@ class Metric:
 class UpdateMixin(InferenceMixin):
     """`partial_fit`: each batch is tied to the model of those before it."""
 
-    @available_if(_is_its_own_past)  # type: ignore[untyped-decorator]
+    @available_if(is_its_own_past)  # type: ignore[untyped-decorator]
     def partial_fit(
         self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
     ) -> Any:

@@ -13,14 +13,16 @@ from sktie._compat import Interval, StrOptions, with_callbacks
 from sktie._typing import FloatArray, IntArray
 from sktie._validation import check_parameters
 from sktie.linear_model._regressor import TiedLinearRegressor
-from sktie.linear_model._ridge import REMEDIES, TiedRidge
+from sktie.linear_model._ridge import TiedRidge
 from sktie.linear_model._ridge_path import RidgePath
+from sktie.linear_model._ridge_updates import REMEDIES
 from sktie.model_selection._holding_out import FOLDS, Data, HoldingOut, strengths_of
 from sktie.model_selection._scores import GridScores, Held, TargetScores
 
 #: What is passed on to the model.
 PASSED = (
     "pair",
+    "metric",
     "decay",
     "tie_intercept",
     "fit_intercept",
@@ -58,6 +60,8 @@ class TiedRidgeCV(HoldingOut, TiedLinearRegressor):
         at the alpha of the best.
     refit : bool, default=True
         Whether to fit the model on all rows with what was chosen.
+    metric : {"identity", "fisher"}, default="identity"
+        How the distance from a fixed pair is measured, as in `TiedRidge`.
     decay : {"each", "shared"}, default="each"
         What is decayed, as in `TiedRidge`.
     tie_intercept : bool or float, default=True
@@ -160,6 +164,7 @@ class TiedRidgeCV(HoldingOut, TiedLinearRegressor):
         scoring: Any = None,
         one_standard_error: bool = False,
         refit: bool = True,
+        metric: str = "identity",
         decay: str = "each",
         tie_intercept: bool | float = True,
         fit_intercept: bool = True,
@@ -174,6 +179,7 @@ class TiedRidgeCV(HoldingOut, TiedLinearRegressor):
         self.scoring = scoring
         self.one_standard_error = one_standard_error
         self.refit = refit
+        self.metric = metric
         self.decay = decay
         self.tie_intercept = tie_intercept
         self.fit_intercept = fit_intercept
