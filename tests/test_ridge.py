@@ -154,6 +154,10 @@ def test_strengths_by_name_are_those_by_place():
     assert np.ptp(model.domain_coef_[:, 1]) == 0 < np.ptp(model.domain_coef_[:, 0])
     with pytest.raises(ValueError, match="Use a strength for tie_intercept"):
         places.set_params(tie_intercept=True).fit(X, y, sample_domain=domain)
+    pair = TiedRidge(store_covariance=True).fit(X, y)
+    fisher = TiedRidge(FrozenEstimator(pair), tie=[1.0, 1.0, 1.0], metric="fisher")
+    with pytest.raises(ValueError, match="a tie for each coefficient"):
+        fisher.fit(X, y)
     with pytest.raises(ValueError, match="no feature of X"):
         model.set_params(tie={"years": 1.0, None: 0.0}).fit(frame, y)
 
