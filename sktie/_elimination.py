@@ -94,7 +94,9 @@ class Elimination:
         self, level: Level, total: FloatArray
     ) -> tuple[FloatArray, FloatArray, FloatArray | None]:
         """Add what a level says to its parents' Hessians; return what solves it."""
-        roots, hessians = total[level.roots].copy(), total[level.nodes]
+        roots, hessians = total[level.roots], total[level.nodes]
+        if 2 * len(roots) < len(total):  # the rest can be forgotten
+            roots = roots.copy()
         own, common = self._own, self._common
         for start in range(0, len(roots), AT_ONCE):
             invert(roots[start : start + AT_ONCE])
@@ -241,4 +243,4 @@ class RelatedCurvature:
         image = _times(self._hessians, direction.reshape(len(self._hessians), -1))
         direction = direction.reshape(coordinates.shape)
         image = coordinates.pull_back(image.reshape(coordinates.shape))
-        return np.asarray(image + coordinates.tie_gradient(direction))
+        return np.asarray(image + coordinates.tie_hessp(direction))

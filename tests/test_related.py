@@ -220,6 +220,7 @@ class TestStructure:
         step = at.locate(rng.normal(size=at.shape))
         _, W = at.split(theta)
         slope = at.tie_gradient(W) @ step
+        assert_allclose(at.tie_hessp(W), at.tie_gradient(W), atol=1e-12)
         h = 1e-3
         ahead, behind = (at.penalty(at.split(theta + s * step)[1]) for s in (h, -h))
         assert slope == pytest.approx((ahead - behind) / (2 * h), rel=1e-8)
