@@ -1,4 +1,4 @@
-"""What a solver sees: a function of a flat vector, its gradient and its curvature."""
+"""The objective of tied members as what a solver sees: a function of a flat vector."""
 
 from __future__ import annotations
 
@@ -6,13 +6,23 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
+from sktie._contract import (
+    HESSIAN_RATE,
+    MIN_STRIDE,
+    Curvature,
+    HessianProduct,
+    factoring_work,
+    sampling_stride,
+)
 from sktie._design import Block, Design, Tile, sample_cells
 from sktie._elimination import RelatedCurvature
-from sktie._linalg import EPS, BlockArrow
+from sktie._grams import add_grams, add_tiled_grams
+from sktie._last_pass import LastPass
+from sktie._linalg import BlockArrow
 from sktie._loss import Loss
 from sktie._parallel import Workers
 from sktie._posterior import Posterior
@@ -23,121 +33,6 @@ from sktie._typing import Array, FloatArray
 
 #: Takes a block, its raw predictions and their curvatures.
 Visit: TypeAlias = Callable[[Block, FloatArray, FloatArray], None]
-
-
-class Curvature(Protocol):
-    """A symmetric positive semidefinite model of the Hessian."""
-
-    def solve(self, gradient: FloatArray) -> FloatArray:
-        """Return the inverse of the model times a vector such as a gradient."""
-        ...
-
-
-class Problem(Protocol):
-    """The interface between estimators and solvers."""
-
-    @property
-    def size(self) -> int:
-        """Length of the flat vector."""
-        ...
-
-    @property
-    def eps(self) -> float:
-        """Relative rounding of the objective."""
-        ...
-
-    def value_gradient(self, theta: FloatArray) -> tuple[float, FloatArray]:
-        """Return the objective and its gradient."""
-        ...
-
-    def curvature(self, theta: FloatArray) -> Curvature:
-        """Return the exact Hessian at theta, factored."""
-        ...
-
-    @property
-    def curvature_work(self) -> float:
-        """What a factored Hessian costs, in multiplications."""
-        ...
-
-    @property
-    def curvature_passes(self) -> float:
-        """What a factored Hessian costs, in evaluations of value and gradient."""
-        ...
-
-    def hessp(self, theta: FloatArray) -> HessianProduct:
-        """Return the exact Hessian at theta as a product."""
-        ...
-
-    def diagonal(self, theta: FloatArray) -> FloatArray:
-        """Return the diagonal of the Hessian at theta, for preconditioning."""
-        ...
-
-    @property
-    def curvature_floor(self) -> FloatArray:
-        """Return a diagonal matrix below every Hessian; 0 where none is known."""
-        ...
-
-    def coarse(self) -> Problem | None:
-        """Return a cheaper problem with nearly the same solution, if there is one."""
-        ...
-
-
-class HessianProduct(Protocol):
-    """The Hessian as a function of a direction."""
-
-    def __call__(self, direction: FloatArray) -> FloatArray:
-        """Return Hessian times direction."""
-        ...
-
-
-class LastPass:
-    """What the last pass over some rows has found.
-
-    Attributes
-    ----------
-    value : float
-        Sum of the losses.
-    gradient : ndarray of shape (n_members, n_outputs, n_coefs)
-        Its gradient in the members.
-    raw : ndarray of shape (n_rows, n_outputs)
-        Raw predictions.
-    """
-
-    def __init__(self) -> None:
-        self.value = np.nan
-        self.gradient: FloatArray = np.empty(0)
-        self.raw: FloatArray = np.empty((0, 0))
-        self._rows: tuple[Any, ...] = ()
-        self._members: FloatArray = np.empty(0)
-
-    def begin(self, problem: TiedProblem) -> FloatArray:
-        """Forget all; return where to put the raw predictions of a new pass."""
-        self._rows = ()
-        shape = problem.design.n_rows, problem.loss.n_outputs
-        self.raw = np.empty(shape, problem.design.dtype)
-        return self.raw
-
-    def end(
-        self,
-        problem: TiedProblem,
-        members: FloatArray,
-        value: float,
-        gradient: FloatArray,
-    ) -> None:
-        """Remember a pass whose raw predictions are in place."""
-        self.value, self.gradient = value, gradient.copy()
-        self._rows = problem.design, problem.y, problem.weight
-        self._members = members.copy()
-
-    def was_at(self, problem: TiedProblem, members: FloatArray) -> bool:
-        """Whether it was over these rows with these parameters, but for rounding."""
-        rows = problem.design, problem.y, problem.weight
-        if not self._rows or any(
-            a is not b for a, b in zip(rows, self._rows, strict=True)
-        ):
-            return False
-        rounding = 4 * EPS * np.abs(self._members).max(initial=0.0)
-        return bool(np.abs(members - self._members).max(initial=0.0) <= rounding)
 
 
 @dataclass(frozen=True)
@@ -387,7 +282,7 @@ class TiedProblem:
                 visit(block, raw, curvature)
             rows = self.design.dense_rows(block)
             with np.errstate(over="ignore", invalid="ignore"):  # is checked later
-                _add_grams(total, rows, curvature, self.loss)
+                add_grams(total, rows, curvature, self.loss)
 
         pieces = self.design.domain_blocks(self.loss.n_outputs, tiled=True)
         total = self._summed(members, add, pieces)
@@ -424,7 +319,7 @@ class TiedProblem:
             grams = np.zeros(shape)
             rows = design.tile_rows(tile)
             with np.errstate(over="ignore", invalid="ignore"):  # is checked later
-                _add_tiled_grams(grams, rows, tile, curvature[tile.places], loss)
+                add_tiled_grams(grams, rows, tile, curvature[tile.places], loss)
             total[tile.domains] = grams.reshape(-1, *total.shape[1:])
 
         self.workers.map(add, design.tiles(n_outputs))
@@ -624,34 +519,6 @@ class TiedProblem:
         return replace(self, design=design, y=self.y[chosen], weight=weight, last=None)
 
 
-#: Rows of a coarse problem for each domain: for each coefficient, and at least.
-COARSE_ROWS_PER_COEF = 20
-COARSE_ROWS = 2000
-#: A coarse problem has at least this share of the rows; the sample is a copy.
-COARSE_SHARE = 1 / 32
-#: Below this stride the rows themselves serve as well.
-MIN_STRIDE = 3
-#: Multiplications a second of a Hessian, which runs in cache, relative to those of a
-#: pass for gradients, which waits for memory.
-HESSIAN_RATE = 20.0
-
-
-def sampling_stride(n_rows: int, n_members: int, size: int) -> int:
-    """Return the stride at which a coarse problem takes rows; 1 for none.
-
-    Enough rows are kept for the Hessian of the sample to be near the whole one: its
-    relative error is about ``2 sqrt(size / n_rows)`` for each member.
-    """
-    wanted = n_members * max(COARSE_ROWS_PER_COEF * size, COARSE_ROWS)
-    stride = n_rows // max(wanted, int(COARSE_SHARE * n_rows), 1)
-    return stride if stride >= MIN_STRIDE else 1
-
-
-def factoring_work(n_rows: int, n_members: int, size: int, n_coefs: int) -> float:
-    """Return the multiplications of a factored Hessian of ``size`` for each member."""
-    return size * (0.5 * n_rows * (size + n_coefs) + 2.5 * n_members * size**2)
-
-
 class TiedCurvature:
     """The factored Hessian of a `TiedProblem`.
 
@@ -674,38 +541,3 @@ class TiedCurvature:
             hub.ravel(), deviations.reshape(len(deviations), -1)
         )
         return coordinates.join(hub_part, parts)
-
-
-def _add_grams(
-    total: FloatArray, rows: FloatArray, curvature: FloatArray, loss: Loss
-) -> None:
-    """Add the sum over rows of (loss Hessian) kron (row row') to ``total``."""
-    for k in range(loss.n_outputs):
-        own = loss.hessian_block(curvature, k, k)
-        # A' A with one A: BLAS computes half of it (syrk).
-        half = np.sqrt(own)[:, np.newaxis] * rows
-        total[k, :, k] += half.T @ half
-        for j in range(k):
-            cross = loss.hessian_block(curvature, k, j)[:, np.newaxis] * rows
-            gram = cross.T @ rows
-            total[k, :, j] += gram
-            total[j, :, k] += gram
-
-
-def _add_tiled_grams(
-    total: FloatArray, rows: FloatArray, tile: Tile, curvature: FloatArray, loss: Loss
-) -> None:
-    """Add what `_add_grams` would for each domain of a tile.
-
-    ``curvature`` is that of the rows of the tile in turn, those that fill up included.
-    """
-    shape = tile.filled.shape
-    for k in range(loss.n_outputs):
-        own = loss.hessian_block(curvature, k, k).reshape(shape) * tile.filled
-        half = np.sqrt(own)[:, :, np.newaxis] * rows
-        total[:, k, :, k] += np.swapaxes(half, 1, 2) @ half
-        for j in range(k):
-            cross = loss.hessian_block(curvature, k, j).reshape(shape) * tile.filled
-            gram = np.swapaxes(cross[:, :, np.newaxis] * rows, 1, 2) @ rows
-            total[:, k, :, j] += gram
-            total[:, j, :, k] += gram

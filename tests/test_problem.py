@@ -9,11 +9,12 @@ import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import logsumexp
 
-from sktie import _design, _problem
+from sktie import _contract, _design
 from sktie._design import Design, group_rows
+from sktie._last_pass import LastPass
 from sktie._loss import classification_loss
 from sktie._parallel import Workers
-from sktie._problem import LastPass, TiedProblem
+from sktie._problem import TiedProblem
 from sktie._tie import Tie, TiedCoordinates, ToFixed, ToMean
 
 INF = np.inf
@@ -346,8 +347,8 @@ def test_float32_data_give_nearly_the_same_in_float64(sparse, n_classes):
 @pytest.fixture
 def many_rows(monkeypatch):
     """Let a few thousand rows count as many."""
-    monkeypatch.setattr(_problem, "COARSE_ROWS_PER_COEF", 20)
-    monkeypatch.setattr(_problem, "COARSE_ROWS", 100)
+    monkeypatch.setattr(_contract, "COARSE_ROWS_PER_COEF", 20)
+    monkeypatch.setattr(_contract, "COARSE_ROWS", 100)
 
 
 COARSE = [

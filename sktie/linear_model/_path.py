@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from sktie._last_pass import LastPass
 from sktie._leave_one_out import leave_one_out, survey, without_row
 from sktie._parallel import Workers
 from sktie._posterior import Posterior
-from sktie._problem import LastPass, TiedCurvature, TiedProblem
+from sktie._problem import TiedCurvature, TiedProblem
 from sktie._quadratic import Quadratic, QuadraticSum
 from sktie._typing import FloatArray
 from sktie.solvers import SOLVERS, SolverResult, newton_from

@@ -9,8 +9,8 @@ from typing import Protocol
 
 import numpy as np
 
+from sktie._contract import Problem
 from sktie._linalg import EPS, TINY
-from sktie._problem import Problem
 from sktie._typing import FloatArray, IterationHook
 
 

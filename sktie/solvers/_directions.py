@@ -8,8 +8,8 @@ from typing import Protocol, final
 import numpy as np
 from scipy.linalg.blas import daxpy
 
+from sktie._contract import Curvature, Problem
 from sktie._linalg import EPS, OVERFLOW, TINY, Rule, conjugate_step
-from sktie._problem import Curvature, Problem
 from sktie._typing import FloatArray
 
 

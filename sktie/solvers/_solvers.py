@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from sktie._problem import (
+from sktie._contract import (
     HESSIAN_RATE,
     Curvature,
     Problem,
