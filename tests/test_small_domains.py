@@ -68,7 +68,7 @@ def test_gradients_and_hessians_are_sums_over_the_rows(
     value, residual = loss.value_gradient(case.y, raw, case.weight)
     gradient = np.zeros_like(W)
     np.add.at(gradient, code, residual[:, :, None] * Z[:, None, :])
-    curvature = loss.curvature(raw, case.weight)
+    curvature = loss.curvature(case.y, raw, case.weight)
     hessian = np.zeros((*W.shape, *W.shape[1:]))
     for k in range(loss.n_outputs):
         for j in range(loss.n_outputs):
