@@ -120,8 +120,8 @@ class Metric:
         self._basis: Any = None
         if shares is not None:
             n_rest = len(precision) // n_outputs - shares.n_features
-            own = sp.block_diag([shares.basis, sp.eye_array(n_rest)])
-            self._basis = sp.kron(sp.eye_array(n_outputs), own).tocsr()
+            own = sp.block_diag([shares.basis, sp.identity(n_rest)])
+            self._basis = sp.kron(sp.identity(n_outputs), own).tocsr()
 
     @property
     def narrows(self) -> bool:
