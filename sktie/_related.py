@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from scipy.sparse.linalg import splu
 
 from sktie._graph import DomainGraph
+from sktie._linalg import Rule
 from sktie._nesting import Nesting, nest
 from sktie._tie import Graph, Structure, Tie
 from sktie._typing import Array, FloatArray, Matrix
@@ -213,11 +214,15 @@ class RelatedCoordinates:
         """Return the Hessian of `penalty` times a direction of members' shape."""
         return np.asarray((self.strength * self.structure.pull(direction)).ravel())
 
+    def tie_hessian(self, members: FloatArray) -> Rule:
+        """Return the Hessian of `penalty`, which is the same everywhere."""
+        return self.tie_hessp
+
     def pull_back(self, gradient: FloatArray) -> FloatArray:
         """Return the gradient, in the flat vector, of a function of the members."""
         return self.project(gradient).ravel()
 
-    def diagonal(self, own: FloatArray) -> FloatArray:
+    def diagonal(self, own: FloatArray, mean_decay: FloatArray) -> FloatArray:
         """Return the diagonal of a Hessian from that of the objective without tie."""
         degree = self.structure.degree[: len(own), np.newaxis, np.newaxis]
         return self.pull_back(own + degree * self.strength)

@@ -118,6 +118,7 @@ LINEAR = [
     SignDomains(handle_unknown="shared", tie=np.inf, decay="shared"),
     SignDomains(handle_unknown="shared", store_covariance=True),
     SignDomains(handle_unknown="shared", tie="auto", C="auto"),
+    SignDomains(handle_unknown="shared", graph="learned"),
     SignDomains(handle_unknown="shared", tie=1e-3, tie_intercept=0.5, solver="lbfgs"),
     # tol: see above.
     TiedLogisticRegression(KMeansPrior(2, random_state=0), tol=1e-20),

@@ -29,11 +29,12 @@ from sktie._features import (
     read_dependencies,
     read_strengths,
 )
+from sktie._learned import LearnedCoordinates
 from sktie._problem import TiedProblem
 from sktie._related import RelatedCoordinates
 from sktie._shares import Shares
 from sktie._typing import FloatArray, IterationHook
-from sktie.linear_model._graph import has_room
+from sktie.linear_model._graph import has_room, learns
 from sktie.solvers import SOLVERS, SolverResult, Status, choose
 
 #: Appended to scikit-learn's message for a parameter out of range.
@@ -54,7 +55,8 @@ REMEDIES = {
 def fastest(problem: TiedProblem) -> str:
     """Return the name of the solver that is fastest for a problem of this size."""
     design = problem.design
-    if isinstance(problem.coordinates, RelatedCoordinates) and has_room(problem):
+    related = isinstance(problem.coordinates, (RelatedCoordinates, LearnedCoordinates))
+    if related and has_room(problem):
         # Of the others, none sees further than from neighbour to neighbour.
         return "newton-cholesky"
     return choose(
@@ -336,6 +338,12 @@ class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
             self.inferred_coef_, self.inferred_intercept_ = self._public(
                 others.astype(problem.design.dtype)
             )
+        if isinstance(coordinates, LearnedCoordinates):
+            found = coordinates.relatedness(deviations)
+            if found is not None:
+                free = found.variance > found.floor
+                own = found.left[:, free], found.variance[free], found.floor
+                self._domain_relatedness = own
         self.tie_gap_ = self._gap(expand(coordinates.differences(deviations)))
         self.objective_ = result.value
         self.n_iter_ = result.n_iter
@@ -434,6 +442,29 @@ class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
     def domain_intercept_(self) -> FloatArray:
         """Intercepts of each domain; one stored row where all are shared."""
         return of_domains(self, "_domain_intercept", lambda: self.intercept_)
+
+    @property
+    def domain_covariance_(self) -> FloatArray:
+        """Covariance of the domains' deviations from their mean, of trace 1.
+
+        An array of shape (n_domains, n_domains), made of a few of its eigenvectors when
+        it is asked for. Only with ``graph="learned"``.
+        """
+        check_is_fitted(self)
+        if not learns(self):
+            raise AttributeError(
+                "domain_covariance_ is there with graph='learned' only, and this model "
+                f"has graph={self.graph!r}."
+            )
+        n_domains = len(self.domains_)
+        directions, variances, floor = getattr(
+            self,
+            "_domain_relatedness",
+            (np.zeros((n_domains, 0)), np.zeros(0), 1.0 / max(n_domains - 1, 1)),
+        )
+        found: FloatArray = floor * (np.eye(n_domains) - 1.0 / n_domains)
+        found += (directions * (variances - floor)) @ directions.T
+        return found
 
     def _raw(self, X: Any, sample_domain: Any) -> FloatArray:
         """Return the raw predictions, (n_samples, 1 or n_classes)."""

@@ -55,9 +55,9 @@ class TiedLogisticRegressionCV(HoldingOut, TiedLinearClassifier):
     pair : str, int, estimator, tuple or None, default=None
         What the coefficients are tied to, as in `TiedLogisticRegression`. A fixed
         model must come from other rows: rows that made it favour strong ties.
-    graph : array-like, sparse matrix, dict, networkx graph or None, default=None
-        Which domains are related, as in `TiedLogisticRegression`. Folds may lack
-        domains of it.
+    graph : array-like, sparse matrix, dict, networkx graph, str or None, default=None
+        Which domains are related, as in `TiedLogisticRegression`; "learned" is learned
+        in every fit. Folds may lack domains of it.
     ties : int or array-like of float, default=10
         Strengths to try. 0 and infinity are always among them; an integer is the
         number of strengths, the others evenly spaced from 1e-3 to 1e4 in logarithm.
@@ -296,7 +296,7 @@ class TiedLogisticRegressionCV(HoldingOut, TiedLinearClassifier):
 
     def _fold_model(self, path: Any) -> Any:
         model = self._model("shared")
-        if self.graph is not None:
+        if path.rows.graph is not None:
             # A fold may lack domains: their labels must be known.
             model.graph = path.rows.graph
         return model
