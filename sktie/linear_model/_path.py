@@ -181,7 +181,7 @@ class Path:
             Where a domain that is fitted alone would lose a class with a row, and
             where rows and decay leave coefficients open.
         """
-        self._check_lone_rows(stop.tie)
+        self.model._check_lone_rows(self.rows, stop.tie)
         rows = survey(stop.problem, stop.members)
         self._hessians = hessians = rows.hessians
         posterior = stop.problem.posterior(hessians)
@@ -220,31 +220,3 @@ class Path:
                 "the rows leave some coefficients open, and nothing decays them: "
                 "features are collinear or constant; use a finite C, or drop features"
             )
-
-    def _check_lone_rows(self, tie: float) -> None:
-        """Check that no domain which is fitted alone would lose a class with a row.
-
-        Its intercept, which nothing holds, would then be infinite.
-        """
-        model, rows = self.model, self.rows
-        held = model._has_tie and not hasattr(model, "domains_")
-        alone = not model._strengths(1, model._holding(tie)).all()
-        if not model.fit_intercept or (held and not alone):
-            return
-        n_classes = len(model.classes_)
-        cell = rows.y_index
-        if alone:
-            cell = rows.domain * n_classes + cell
-        if rows.weight is not None:
-            cell = cell[rows.weight > 0]
-        lone = np.flatnonzero(np.bincount(cell) == 1)
-        if not len(lone):
-            return
-        domain, label = divmod(int(lone[0]), n_classes)
-        where = ""
-        if alone and hasattr(model, "domains_"):
-            where = f" of domain {model.domains_[domain]!s}"
-        raise NoMinimum(
-            f"one row alone{where} has class {model.classes_[label]!s}; without it "
-            f"{model._dial(tie)} has no fit"
-        )

@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sktie._design import Design, group_rows
 from sktie._domains import Domains, domain_index, encode_domains
+from sktie._graph import DomainGraph
 from sktie._labels import check_weight
 from sktie._tie import Tie, ToFixed, ToMean
 from sktie._typing import FloatArray, IntArray
@@ -27,6 +28,12 @@ STALE = (
     "_domain_intercept",
     "log_evidence_",
     "_curvature",
+    "component_",
+    "n_components_",
+    "inferred_domains_",
+    "inferred_coef_",
+    "inferred_intercept_",
+    "_domain_relatedness",
 )
 
 
@@ -42,12 +49,20 @@ class RegressionRows:
         Sample weights.
     design : Design
         The rows of X.
+    metric : object, optional
+        That of the tie; None is the identity.
+    dependencies : Dependencies, optional
+        What is known of the coefficients of one model.
+    graph : DomainGraph, optional
+        What is known of the domains.
     """
 
     y: FloatArray
     weight: FloatArray | None
     design: Design
     metric: Any = None
+    dependencies: Any = None
+    graph: DomainGraph | None = None
 
     @property
     def domain(self) -> IntArray:
@@ -126,9 +141,12 @@ class TiedLinearRegressor(RegressorMixin, TiedLinearModel):
             return Tie(ToMean(), strengths)
         if self.pair is None:
             return Tie(ToFixed(np.zeros((n_outputs, rows.design.n_coefs))), strengths)
+        return Tie(ToFixed(self._anchor(n_features, n_outputs)), strengths)
+
+    def _anchor(self, n_features: int, n_outputs: int) -> FloatArray:
+        """Return the coefficients of a fixed pair."""
         names = getattr(self, "coef_feature_names_", None)
-        anchor = resolve_regressor(self.pair, n_features, n_outputs, names)
-        return Tie(ToFixed(self._join(*anchor)), strengths)
+        return self._join(*resolve_regressor(self.pair, n_features, n_outputs, names))
 
     def _public(self, rows: FloatArray) -> tuple[FloatArray, Any]:
         if self._flat_target:

@@ -33,6 +33,8 @@ class HoldingOut(BaseEstimator):
 
     #: Name of the decay.
     _decay_name: str
+    #: Strengths between 0 and infinity, where only their number is given.
+    _tie_range = WEAKEST, STRONGEST
 
     @abstractmethod
     def _decay_grid(self) -> FloatArray:
@@ -74,7 +76,8 @@ class HoldingOut(BaseEstimator):
         with unchanged_on_error(self):
             for name in _fitted_names(self):
                 delattr(self, name)
-            self.ties_, decays = grid_of_ties(self.ties), self._decay_grid()
+            self.ties_ = grid_of_ties(self.ties, *self._tie_range)
+            decays = self._decay_grid()
             setattr(self, f"{self._decay_name}s_", decays)
             model = self._model(self.handle_unknown)
             rows = model._read(*data.known())
@@ -297,10 +300,12 @@ def _fitted_names(estimator: Any) -> list[str]:
     return [name for name in names if name.endswith("_") or name.startswith(own)]
 
 
-def grid_of_ties(ties: Any) -> FloatArray:
+def grid_of_ties(
+    ties: Any, weakest: float = WEAKEST, strongest: float = STRONGEST
+) -> FloatArray:
     """Return the strengths to try, ascending, 0 and infinity among them."""
     if isinstance(ties, Integral):
-        middle: FloatArray = np.geomspace(WEAKEST, STRONGEST, int(ties) - 2)
+        middle: FloatArray = np.geomspace(weakest, strongest, int(ties) - 2)
     else:
         middle = strengths_of("ties", ties)
         if (middle < 0).any():

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
+from scipy.special import xlogy
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import check_scoring
@@ -128,6 +129,13 @@ def _squares(raw: FloatArray, y: FloatArray) -> FloatArray:
 
 def _distances(raw: FloatArray, y: FloatArray) -> FloatArray:
     return -np.asarray(np.abs(y - raw).mean(axis=1))
+
+
+def _deviances(raw: FloatArray, y: FloatArray) -> FloatArray:
+    with np.errstate(over="ignore"):
+        mean = np.exp(raw[:, 0].astype(np.float64))
+    counts = y[:, 0].astype(np.float64)
+    return -2.0 * np.asarray(xlogy(counts, counts) - counts * (raw[:, 0] + 1.0) + mean)
 
 
 #: The same for regressors; targets count alike.
@@ -276,6 +284,28 @@ class TargetScores(GridScores):
 
     def _known(self, raw: FloatArray, y: Array) -> tuple[Any, Array]:
         return (Known(raw[:, 0]), y[:, 0]) if self._flat else (Known(raw), y)
+
+
+@final
+class CountScores(GridScores):
+    """Scores of regressors of counts, whose raw predictions are logarithms of rates.
+
+    Parameters
+    ----------
+    scoring : str, callable or None
+        A scorer; None is "neg_mean_poisson_deviance".
+    shape, n_domains : tuple of int, int
+        As above.
+    """
+
+    def __init__(self, scoring: Any, shape: tuple[int, int], n_domains: int) -> None:
+        default = "neg_mean_poisson_deviance"
+        scorer = check_scoring(Ridge(), scoring or default)
+        rowwise = _deviances if (scoring or default) == default else None
+        super().__init__(rowwise, scorer, shape, n_domains)
+
+    def _known(self, raw: FloatArray, y: Array) -> tuple[Any, Array]:
+        return Known(np.exp(raw[:, 0])), y[:, 0]
 
 
 def choose(
