@@ -9,7 +9,7 @@ import numpy as np
 
 from sktie._linalg import EPS, BlockArrow, Rule, rough_step
 from sktie._tie import HubCoordinates, Tie
-from sktie._typing import FloatArray
+from sktie._typing import Array, FloatArray
 
 #: No eigenvalue of the covariance is below this share of their mean: directions in
 #: which nothing was seen to vary are tied so many times as firmly as by default.
@@ -140,14 +140,17 @@ class LearnedCoordinates(HubCoordinates):
 
     def __init__(self, tie: Tie, shape: tuple[int, int, int]) -> None:
         super().__init__(tie, shape)
-        # Omega is no multiple of squared deviations, and may be flat in any direction.
-        self.multiple = float("nan")
         self.weight = np.zeros(shape[1:])
         self._root = np.sqrt(self.stiffness)
         self._n_free = shape[0] - 1
 
     def retied(self, strengths: FloatArray) -> LearnedCoordinates:
         return LearnedCoordinates(Tie(self.tie.structure, strengths), self.shape)
+
+    def omega(self, deviations: FloatArray, chosen: Array) -> float:
+        apart = self.differences(deviations)[..., chosen]
+        found = relate(apart.reshape(len(apart), -1))
+        return 0.0 if found is None else self.multiple * found.least / self._n_free
 
     def _weighted(self, deviations: FloatArray) -> FloatArray:
         """Return Z: half its squares are ``tie/2 Omega`` where all are alike."""

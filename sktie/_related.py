@@ -142,8 +142,6 @@ class RelatedCoordinates:
     """
 
     free_hub = False
-    #: Omega is a sum over edges, and no multiple of squared deviations from a hub.
-    multiple = float("nan")
 
     def __init__(
         self, tie: Tie, shape: tuple[int, int, int], curvature: FloatArray
@@ -199,6 +197,10 @@ class RelatedCoordinates:
         differences = self.structure.deviation(members)
         differences[..., self.shared] = 0.0
         return differences
+
+    def omega(self, members: FloatArray, chosen: Array) -> float:
+        """Return Omega of some of the coefficients."""
+        return float(np.square(self._differences(members)[..., chosen]).sum())
 
     def penalty(self, members: FloatArray) -> float:
         """Return ``tie/2 * Omega``."""

@@ -303,6 +303,10 @@ class HubCoordinates(ABC):
         """Return the same coordinates with other strengths."""
 
     @abstractmethod
+    def omega(self, deviations: FloatArray, chosen: Array) -> float:
+        """Return Omega of some of the coefficients, from the scaled deviations."""
+
+    @abstractmethod
     def penalty(self, deviations: FloatArray) -> float:
         """Return ``tie/2 * Omega`` from the scaled deviations."""
 
@@ -376,6 +380,10 @@ class TiedCoordinates(HubCoordinates):
 
     def retied(self, strengths: FloatArray) -> TiedCoordinates:
         return TiedCoordinates(Tie(self.tie.structure, strengths), self.shape)
+
+    def omega(self, deviations: FloatArray, chosen: Array) -> float:
+        apart = self.differences(deviations)[..., chosen]
+        return self.multiple * float(np.square(apart).sum())
 
     def penalty(self, deviations: FloatArray) -> float:
         return 0.5 * float(np.sum(self.weight * np.square(deviations)))

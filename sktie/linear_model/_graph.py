@@ -56,10 +56,12 @@ def read_relations(model: Any) -> DomainGraph | None:
             "know; expected decay='each' with graph=. Use that, with C times the "
             "number of domains where they share all."
         )
-    if getattr(model, "max_distance", None) is not None:
+    own = not isinstance(model.tie_intercept, (bool, np.bool_))
+    if learns(model) and model.max_distance is not None and own:
         raise ValueError(
-            f"max_distance={model.max_distance:g} is not available with graph=; "
-            "expected None. Use tie, or graph=None."
+            f"max_distance={model.max_distance:g} with graph='learned' and "
+            f"tie_intercept={model.tie_intercept}; expected True or False: intercepts "
+            "and coefficients have one covariance. Use one of these, or tie."
         )
     for name, value, remedy in (
         ("tie", "auto", "TiedLogisticRegressionCV"),

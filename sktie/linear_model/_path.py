@@ -13,7 +13,7 @@ from sktie._parallel import Workers
 from sktie._posterior import Posterior
 from sktie._problem import TiedCurvature, TiedProblem
 from sktie._quadratic import Quadratic, QuadraticSum
-from sktie._typing import FloatArray
+from sktie._typing import Array, FloatArray
 from sktie.solvers import SOLVERS, SolverResult, newton_from
 
 
@@ -39,17 +39,10 @@ class Stop:
     result: SolverResult
     members: FloatArray
 
-    @property
-    def deviations(self) -> FloatArray:
-        """Differences of the members from what they are tied to."""
+    def omega(self, chosen: Array) -> float:
+        """Return Omega of some of the coefficients."""
         coordinates = self.problem.coordinates
-        scaled = coordinates.split(self.result.theta)[1]
-        return np.asarray(coordinates.scale * scaled)
-
-    @property
-    def multiple(self) -> float:
-        """What Omega is of their squares."""
-        return self.problem.coordinates.multiple
+        return coordinates.omega(coordinates.split(self.result.theta)[1], chosen)
 
     @property
     def progress(self) -> tuple[int, float, float]:

@@ -13,7 +13,7 @@ from sktie._moments import joined, moments_of
 from sktie._parallel import Workers
 from sktie._posterior import Posterior
 from sktie._squares import SquaresMinimum, TiedSquares
-from sktie._typing import FloatArray
+from sktie._typing import Array, FloatArray
 from sktie.linear_model._path import NoMinimum
 from sktie.linear_model._regressor import RegressionRows
 
@@ -46,15 +46,11 @@ class RidgeStop:
     problem: TiedSquares
     minimum: SquaresMinimum
 
-    @property
-    def deviations(self) -> FloatArray:
-        """Differences of the members from what they are tied to."""
-        return self.minimum.deviations
-
-    @property
-    def multiple(self) -> float:
-        """What Omega is of their squares."""
-        return 2.0 if self.problem.free_hub else 1.0
+    def omega(self, chosen: Array) -> float:
+        """Return Omega of some of the coefficients."""
+        multiple = 2.0 if self.problem.free_hub else 1.0
+        apart = self.minimum.deviations[..., chosen]
+        return multiple * float(np.square(apart).sum())
 
     @property
     def progress(self) -> tuple[int, float, float]:
