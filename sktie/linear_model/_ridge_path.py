@@ -90,7 +90,7 @@ class RidgePath:
     def __init__(self, model: Any, rows: RegressionRows, crew: Workers) -> None:
         self.model = model
         self.rows = rows
-        self._crew = crew
+        self.crew = crew
         tie = model._tie(rows)
         self._past = model._metric(tie)
         design = rows.design
@@ -236,7 +236,7 @@ class RidgePath:
                 for block in blocks
             ]
 
-        parts = self._crew.map(rotate, design.tall_blocks)
+        parts = self.crew.map(rotate, design.tall_blocks)
         return _Scores(values, [block for part in parts for block in part])
 
     def _leverages(self, problem: TiedSquares) -> FloatArray:
@@ -272,7 +272,7 @@ class RidgePath:
                     own += 1.0 / masses[domain]
                 found[place] = own
 
-        self._crew.map(measure, design.tall_blocks)
+        self.crew.map(measure, design.tall_blocks)
         return found if weight is None else found * weight
 
 

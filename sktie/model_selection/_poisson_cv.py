@@ -22,7 +22,7 @@ from sktie.linear_model._counts import (
 )
 from sktie.linear_model._poisson import TiedPoissonRegressor
 from sktie.model_selection._holding_out import FOLDS, Data, HoldingOut, strengths_of
-from sktie.model_selection._scores import CountScores, GridScores, Held
+from sktie.model_selection._scores import CountScores, GridScores, Held, held_targets
 from sktie.model_selection._tied_cv import MOST_NUMBERS
 
 #: What is passed on to the model.
@@ -293,11 +293,7 @@ class TiedPoissonRegressorCV(HoldingOut, TiedCountRegressor):
         return CountScores(self.scoring, shape, n_domains)
 
     def _held_rows(self, path: Any, data: Data) -> tuple[Held, IntArray]:
-        rows = path.rows
-        places: IntArray = np.arange(rows.design.n_rows)
-        if rows.design.order is not None:
-            places = rows.design.order
-        return Held(rows.y, rows.weight, rows.domain), places
+        return held_targets(path.rows)
 
     def _scheme(self, path: Any) -> Any:
         if not isinstance(self.cv, str):

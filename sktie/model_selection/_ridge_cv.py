@@ -17,7 +17,12 @@ from sktie.linear_model._ridge import TiedRidge
 from sktie.linear_model._ridge_path import RidgePath
 from sktie.linear_model._ridge_updates import REMEDIES
 from sktie.model_selection._holding_out import FOLDS, Data, HoldingOut, strengths_of
-from sktie.model_selection._scores import GridScores, Held, TargetScores
+from sktie.model_selection._scores import (
+    GridScores,
+    Held,
+    TargetScores,
+    held_targets,
+)
 
 #: What is passed on to the model.
 PASSED = (
@@ -234,12 +239,7 @@ class TiedRidgeCV(HoldingOut, TiedLinearRegressor):
         return TargetScores(self.scoring, self._flat_target, shape, n_domains)
 
     def _held_rows(self, path: Any, data: Data) -> tuple[Held, IntArray]:
-        rows = path.rows
-        places: IntArray = np.arange(rows.design.n_rows)
-        if rows.design.order is not None:
-            places = rows.design.order
-        weight = np.ones(len(places)) if rows.weight is None else rows.weight
-        return Held(rows.y, weight, rows.domain), places
+        return held_targets(path.rows)
 
     def _scheme(self, path: Any) -> Any:
         if isinstance(self.cv, str) and path.rows.design.n_rows < 2:

@@ -60,6 +60,15 @@ def held_rows(rows: Any, n_rows: int, sample_weight: Any) -> tuple[Held, IntArra
     return Held(rows.y_index, weight[places], rows.domain), places
 
 
+def held_targets(rows: Any) -> tuple[Held, IntArray]:
+    """Return the rows of a regression, in the design's order, and their places."""
+    order, weight = rows.design.order, rows.weight
+    places = np.arange(rows.design.n_rows) if order is None else order
+    if weight is None:
+        weight = np.ones(len(places))
+    return Held(rows.y, weight, rows.domain), places
+
+
 def mean_and_error(values: FloatArray, weight: FloatArray) -> tuple[float, float]:
     """Return the weighted mean of rows and its standard error."""
     mass = weight.sum()
@@ -131,7 +140,8 @@ def _distances(raw: FloatArray, y: FloatArray) -> FloatArray:
     return -np.asarray(np.abs(y - raw).mean(axis=1))
 
 
-def _deviances(raw: FloatArray, y: FloatArray) -> FloatArray:
+def deviances(raw: FloatArray, y: FloatArray) -> FloatArray:
+    """Return minus the Poisson deviance of each row, from logarithms of rates."""
     with np.errstate(over="ignore"):
         mean = np.exp(raw[:, 0].astype(np.float64))
     counts = y[:, 0].astype(np.float64)
@@ -301,7 +311,7 @@ class CountScores(GridScores):
     def __init__(self, scoring: Any, shape: tuple[int, int], n_domains: int) -> None:
         default = "neg_mean_poisson_deviance"
         scorer = check_scoring(Ridge(), scoring or default)
-        rowwise = _deviances if (scoring or default) == default else None
+        rowwise = deviances if (scoring or default) == default else None
         super().__init__(rowwise, scorer, shape, n_domains)
 
     def _known(self, raw: FloatArray, y: Array) -> tuple[Any, Array]:
