@@ -13,7 +13,7 @@ from sktie._moments import Moments
 from sktie._parallel import Workers
 from sktie._posterior import Posterior
 from sktie._tie import Tie, TiedCoordinates, ToFixed
-from sktie._typing import FloatArray
+from sktie._typing import Array, FloatArray
 
 #: Solutions are refined while the error falls, this often at most; where nothing holds
 #: some direction of the coefficients, more often.
@@ -66,6 +66,9 @@ class TiedSquares:
         What maps over the members.
     relative : float
         Relative rounding of the moments.
+    penalty : array of shape (n_features, n_features), optional
+        A quadratic penalty of every member's slopes, which the Gram matrices of
+        ``moments`` hold already.
 
     Notes
     -----
@@ -84,6 +87,7 @@ class TiedSquares:
     fit_intercept: bool
     workers: Workers
     relative: float
+    penalty: FloatArray | None = None
 
     def retied(self, strengths: FloatArray, decay: FloatArray) -> TiedSquares:
         """Return the problem of the same rows with another tie and another decay."""
@@ -198,13 +202,21 @@ class TiedSquares:
         n_members = len(self.moments.mass)
         member_decay, mean_decay = self._own_decays()
         untied = self._strengths[: len(member_decay)] == 0
+        alone = self._n_open(untied & (member_decay == 0))
         if not self.free_hub:
-            flat = int((untied & (member_decay == 0)).sum())
+            flat = alone
         else:
-            hub = (member_decay == 0) & (mean_decay == 0)
-            flat = int(hub.sum())
-            flat += (n_members - 1) * int((untied & (member_decay == 0)).sum())
+            flat = self._n_open((member_decay == 0) & (mean_decay == 0))
+            flat += (n_members - 1) * alone
         return flat + n_members * int(self.free_intercept)
+
+    def _n_open(self, free: Array) -> int:
+        """Return how many directions of some coefficients no penalty holds."""
+        held = 0
+        if self.penalty is not None:
+            chosen = free[: len(self.penalty)]
+            held = int(np.linalg.matrix_rank(self.penalty[:, chosen]))
+        return int(free.sum()) - held
 
     def solve(self) -> SquaresMinimum:
         """Return the minimum; of several the one of least norm."""

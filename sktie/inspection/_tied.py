@@ -166,7 +166,7 @@ class TiedRows:
         """Return half the objective of least squares in target k."""
         model, rows = self.model, self.path.rows
         design = rows.design
-        structure = model._tie(rows).structure
+        structure = model._narrowed_tie(rows).structure
         if isinstance(structure, ToFixed):
             structure = ToFixed(structure.target[k : k + 1])
         strengths = Tie(structure, model._strengths(design.n_features, tie))
@@ -180,6 +180,7 @@ class TiedRows:
             decay=model._decays(design.n_features, self.C),
             shared_decay=model.decay == "shared" and hasattr(model, "domains_"),
             workers=self.path.crew,
+            quadratic=rows.dependencies.quadratic(1, design, rows.weight),
         )
 
     def members(self, stop: Any) -> FloatArray:
@@ -191,7 +192,8 @@ class TiedRows:
     def minimum(self, stop: Any) -> tuple[float, FloatArray]:
         """Return the objective there and what members are tied to, as users know it."""
         if self.kind.model is TiedRidge:
-            return float(stop.minimum.values.sum()), stop.minimum.hub
+            hub = self.model._widen(stop.minimum.hub)
+            return float(stop.minimum.values.sum()), hub
         problem = stop.problem
         hub, _ = problem.coordinates.split(stop.result.theta)
         return stop.result.value, self.model._widen(problem.loss.expand(hub))
@@ -201,6 +203,7 @@ class TiedRows:
         members = estimator._coefficients()[2].astype(np.float64)
         problems = self.problems(stop)
         if self.kind.model is TiedRidge:
+            members = self.model._narrow(members)
             parts = [members[:, k : k + 1] for k in range(members.shape[1])]
         else:
             parts = [self.model._narrow(problems[0].loss.reduce(members))]

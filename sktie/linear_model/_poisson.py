@@ -18,7 +18,7 @@ from sktie._compat import (
 from sktie._parallel import Workers, workers
 from sktie._problem import TiedProblem
 from sktie._scalar_loss import Poisson
-from sktie._tie import Tie, ToFixed
+from sktie._tie import Tie
 from sktie._validation import check_parameters, unchanged_on_error
 from sktie.linear_model._counts import (
     POISSON_REMEDIES,
@@ -338,19 +338,14 @@ class TiedPoissonRegressor(TiedCountRegressor):
 
     def _related(self, rows: RegressionRows) -> RegressionRows:
         """Return the rows with what is known of features and of domains."""
-        depend = self._depend(rows.design.n_features)
-        return replace(
-            rows,
-            design=self._aggregated(rows.design),
-            dependencies=depend,
-            graph=read_relations(self),
-        )
+        return replace(self._dependent(rows), graph=read_relations(self))
 
     def _problem(self, rows: RegressionRows, crew: Workers) -> TiedProblem:
         """Return the objective as a problem; a `Path` sets the strengths."""
         design, y, weight = rows.design, rows.y[:, 0], rows.weight
         # Near the minimum expected counts are about as large as those seen.
         steepest = float(y.max(initial=0.0)) + 1.0
+        structure = self._narrowed_tie(rows).structure
         return TiedProblem(
             design=design,
             loss=Poisson(),
@@ -359,7 +354,7 @@ class TiedPoissonRegressor(TiedCountRegressor):
             coordinates=coordinates_of(
                 self,
                 rows.graph,
-                self._count_tie(rows),
+                Tie(structure, self._strengths(design.n_features, 1.0)),
                 (design.n_domains, 1, design.n_coefs),
                 design,
                 weight,
@@ -370,17 +365,6 @@ class TiedPoissonRegressor(TiedCountRegressor):
             workers=crew,
             quadratic=rows.dependencies.quadratic(1, design, weight),
         )
-
-    def _count_tie(self, rows: RegressionRows) -> Tie:
-        """Return the tie; of features that share, a pair's coefficients do too."""
-        shares = rows.dependencies.shares
-        strengths = self._strengths(rows.design.n_features, 1.0)
-        if hasattr(self, "domains_") or self.pair is None or shares is None:
-            return Tie(self._tie(rows).structure, strengths)
-        features = rows.dependencies.features
-        target = self._anchor(features.n_features, 1)
-        weight = np.broadcast_to(self._given_tie(features), features.n_features)
-        return Tie(ToFixed(shares.narrow(target, weight)), strengths)
 
     def _check_classes(self, rows: RegressionRows, tie: Any) -> None:
         """Check that a tie leaves no domain alone without events."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -147,6 +147,24 @@ class TiedLinearRegressor(RegressorMixin, TiedLinearModel):
         """Return the coefficients of a fixed pair."""
         names = getattr(self, "coef_feature_names_", None)
         return self._join(*resolve_regressor(self.pair, n_features, n_outputs, names))
+
+    def _dependent(self, rows: RegressionRows) -> RegressionRows:
+        """Return the rows of the stored coefficients, with what is known of these."""
+        depend = self._depend(rows.design.n_features)
+        design = self._aggregated(rows.design)
+        return replace(rows, design=design, dependencies=depend)
+
+    def _narrowed_tie(self, rows: RegressionRows) -> Tie:
+        """Return the tie; of features that share, a pair's coefficients do too."""
+        shares = rows.dependencies.shares
+        if hasattr(self, "domains_") or self.pair is None or shares is None:
+            return self._tie(rows)
+        features = rows.dependencies.features
+        target = self._anchor(features.n_features, rows.y.shape[1])
+        tie = self._given_tie(features) if not isinstance(self.tie, str) else 1.0
+        weight = np.broadcast_to(tie, features.n_features)
+        structure = ToFixed(shares.narrow(target, weight))
+        return Tie(structure, np.ones(rows.design.n_coefs))
 
     def _public(self, rows: FloatArray) -> tuple[FloatArray, Any]:
         if self._flat_target:

@@ -90,6 +90,14 @@ class TiedRidge(RidgeUpdates):
         Whether the intercept is tied too: as strongly as the coefficients (True),
         not at all (False), or with a strength of its own in [0, inf]. It is never
         decayed. "auto" chooses this strength, as with ``tie``.
+    feature_ties : list, array or sparse matrix, default=None
+        Features of one model whose coefficients should be close, as in
+        `TiedLogisticRegression`: groups of them, or a graph. See Notes.
+    feature_tie : float, default=1.0
+        Factor of their strengths in [0, inf], on the scale of ``alpha``; at infinity
+        the features are shared.
+    feature_shares : list of lists or dicts, default=None
+        Features whose coefficients are equal, or in given ratios, as there.
     fit_intercept : bool, default=True
         Whether to fit an intercept.
     handle_unknown : {"error", "shared"}, default="error"
@@ -115,6 +123,8 @@ class TiedRidge(RidgeUpdates):
         Coefficients of each domain; stored once where ``tie=inf``. Only with domains.
     domain_intercept_ : ndarray of shape (n_domains,) or (n_domains, n_targets)
         Intercepts of each domain. Only with domains.
+    stored_coef_, stored_index_, stored_ratio_ : ndarrays
+        What is stored where features share, as in `TiedLogisticRegression`.
     tie_, alpha_, tie_intercept_ : float
         The strengths of the fit, given or chosen; ``tie_`` is an array of shape
         (n_coefs,) where every coefficient has its own.
@@ -156,6 +166,11 @@ class TiedRidge(RidgeUpdates):
 
     With a fixed pair and decay towards zero the coefficients are pulled to
     ``w_A tie / (tie + alpha)`` by both together.
+
+    Ties of features add, for every domain and each group of strength s, ``2 s
+    feature_tie sum_i (w_i - m)^2`` with m the mean of the group; for two this is ``s
+    feature_tie (w_1 - w_2)^2``. With them there is no "auto", and with features that
+    share no ``store_covariance``.
 
     "auto" maximises the evidence [4]_, the probability of the targets under the
     Gaussian prior that the penalties are, with the noise variance that suits each
@@ -212,6 +227,9 @@ class TiedRidge(RidgeUpdates):
             Interval(Real, 0, None, closed="both"),
             StrOptions({AUTO}),
         ],
+        "feature_ties": [None, "array-like", "sparse matrix"],
+        "feature_tie": [Interval(Real, 0, None, closed="both")],
+        "feature_shares": [None, "array-like"],
         "fit_intercept": ["boolean"],
         "handle_unknown": [StrOptions({"error", "shared"})],
         "store_covariance": ["boolean"],
@@ -228,6 +246,9 @@ class TiedRidge(RidgeUpdates):
         metric: str = "identity",
         decay: str = "each",
         tie_intercept: bool | float | str = True,
+        feature_ties: Any = None,
+        feature_tie: float = 1.0,
+        feature_shares: Any = None,
         fit_intercept: bool = True,
         handle_unknown: str = "error",
         store_covariance: bool = False,
@@ -240,6 +261,9 @@ class TiedRidge(RidgeUpdates):
         self.metric = metric
         self.decay = decay
         self.tie_intercept = tie_intercept
+        self.feature_ties = feature_ties
+        self.feature_tie = feature_tie
+        self.feature_shares = feature_shares
         self.fit_intercept = fit_intercept
         self.handle_unknown = handle_unknown
         self.store_covariance = store_covariance
@@ -289,9 +313,9 @@ class TiedRidge(RidgeUpdates):
     def _store_stop(self, path: RidgePath, stop: RidgeStop) -> None:
         """Set the fitted attributes."""
         found, dtype = stop.minimum, path.rows.design.dtype
-        strength = stop.problem.tie.strength
-        self._store_members(found.members.astype(dtype), found.hub, strength)
-        self.tie_gap_ = self._gap(found.deviations)
+        members, hub = self._widen(found.members), self._widen(found.hub)
+        self._store_members(members.astype(dtype), hub, stop.problem.tie.strength)
+        self.tie_gap_ = self._gap(self._widen(found.deviations))
         self.objective_ = float(found.values.sum())
         variance = noise_variance(path, stop)
         self.sigma2_ = float(variance[0]) if self._flat_target else variance

@@ -23,6 +23,12 @@ class RidgeInference(TiedLinearRegressor):
         """Keep the covariances of all domains and of their mean, for noise of 1."""
         if not self.store_covariance:
             return
+        if path.rows.dependencies.shares is not None:
+            raise ValueError(
+                "store_covariance=True is not available with features that share a "
+                "coefficient; expected False. Add up their columns, or use a large "
+                "finite feature_tie."
+            )
         problem = stop.problem
         try:
             posterior = determined(problem.posterior())

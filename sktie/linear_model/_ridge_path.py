@@ -89,20 +89,29 @@ class RidgePath:
 
     def __init__(self, model: Any, rows: RegressionRows, crew: Workers) -> None:
         self.model = model
-        self.rows = rows
+        self.rows = rows = model._dependent(rows)
         self.crew = crew
-        tie = model._tie(rows)
+        tie = model._narrowed_tie(rows)
         self._past = model._metric(tie)
         design = rows.design
         self._check_room()
+        moments = moments_of(design, rows.y, rows.weight, crew)
+        quadratic = rows.dependencies.quadratic(1, design, rows.weight)
+        penalty = None
+        if quadratic is not None:
+            # Ties between features are like rows whose targets are 0.
+            n_features = design.n_features
+            penalty = quadratic.matrix[:n_features, :n_features]
+            moments = replace(moments, gram=moments.gram + penalty)
         self._base = TiedSquares(
-            moments=moments_of(design, rows.y, rows.weight, crew),
+            moments=moments,
             tie=tie,
             decay=self._decays(1.0),
             shared_decay=model.decay == "shared" and hasattr(model, "domains_"),
             fit_intercept=design.fit_intercept,
             workers=crew,
             relative=float(np.finfo(design.dtype).eps),
+            penalty=penalty,
         )
 
     @property

@@ -14,6 +14,7 @@ from sktie._moments import Moments
 from sktie._parallel import workers
 from sktie._typing import FloatArray
 from sktie._validation import check_parameters, unchanged_on_error
+from sktie.linear_model._base import REMEDIES as BASE_REMEDIES
 from sktie.linear_model._pair import feature_order, last_step
 from sktie.linear_model._ridge_inference import RidgeInference
 from sktie.linear_model._ridge_path import RidgePath, RidgeStop
@@ -25,6 +26,7 @@ REMEDIES = {
     "anything between for tied ones, and tie='auto' to have it chosen.",
     "alpha": "Use a number from 0 (no decay) up, or 'auto' to have it chosen.",
     "max_distance": "Use a distance from 0, or None for the strength `tie`.",
+    "feature_tie": BASE_REMEDIES["feature_tie"],
     "tie_intercept": "Use True (as strong as `tie`), False (free), a strength, or "
     "'auto' to have it chosen.",
     "pair": "Use None, a column of X, FrozenEstimator(fitted_regressor), or "
@@ -110,6 +112,12 @@ class RidgeUpdates(RidgeInference):
         check_metric(self)
         if self.metric != FISHER:
             return None
+        if self._shares is not None:
+            raise ValueError(
+                "metric='fisher' with features that share a coefficient is not "
+                "available for TiedRidge; expected metric='identity'. Add up the "
+                "columns of such features, for the pair too."
+            )
         names = getattr(self, "coef_feature_names_", None)
         return past_of(self.pair, tied.structure.target, self.fit_intercept, names)
 

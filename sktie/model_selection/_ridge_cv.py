@@ -30,6 +30,9 @@ PASSED = (
     "metric",
     "decay",
     "tie_intercept",
+    "feature_ties",
+    "feature_tie",
+    "feature_shares",
     "fit_intercept",
     "handle_unknown",
     "n_jobs",
@@ -71,6 +74,12 @@ class TiedRidgeCV(HoldingOut, TiedLinearRegressor):
         What is decayed, as in `TiedRidge`.
     tie_intercept : bool or float, default=True
         Whether, or how strongly, intercepts are tied, as there.
+    feature_ties : list, array or sparse matrix, default=None
+        Features whose coefficients are close, as there.
+    feature_tie : float, default=1.0
+        Factor of their strengths, as there; it is not chosen here.
+    feature_shares : list of lists or dicts, default=None
+        Features whose coefficients are equal, as there.
     fit_intercept : bool, default=True
         Whether to fit an intercept.
     handle_unknown : {"error", "shared"}, default="error"
@@ -172,6 +181,9 @@ class TiedRidgeCV(HoldingOut, TiedLinearRegressor):
         metric: str = "identity",
         decay: str = "each",
         tie_intercept: bool | float = True,
+        feature_ties: Any = None,
+        feature_tie: float = 1.0,
+        feature_shares: Any = None,
         fit_intercept: bool = True,
         handle_unknown: str = "error",
         verbose: int = 0,
@@ -187,6 +199,9 @@ class TiedRidgeCV(HoldingOut, TiedLinearRegressor):
         self.metric = metric
         self.decay = decay
         self.tie_intercept = tie_intercept
+        self.feature_ties = feature_ties
+        self.feature_tie = feature_tie
+        self.feature_shares = feature_shares
         self.fit_intercept = fit_intercept
         self.handle_unknown = handle_unknown
         self.verbose = verbose
