@@ -258,8 +258,8 @@ class Scores(GridScores):
     def __init__(
         self, scoring: Any, classes: Array, shape: tuple[int, int], n_domains: int
     ) -> None:
-        scorer = check_scoring(LogisticRegression(), scoring or "accuracy")
         rowwise = ROWWISE.get(scoring or "neg_log_loss")
+        scorer = None if rowwise else check_scoring(LogisticRegression(), scoring)
         super().__init__(rowwise, scorer, shape, n_domains)
         self._classes = classes
 
@@ -287,8 +287,8 @@ class TargetScores(GridScores):
     def __init__(
         self, scoring: Any, flat: bool, shape: tuple[int, int], n_domains: int
     ) -> None:
-        scorer = check_scoring(Ridge(), scoring or "r2")
         rowwise = ROWWISE_TARGETS.get(scoring or "neg_mean_squared_error")
+        scorer = None if rowwise else check_scoring(Ridge(), scoring)
         super().__init__(rowwise, scorer, shape, n_domains)
         self._flat = flat
 
@@ -310,8 +310,8 @@ class CountScores(GridScores):
 
     def __init__(self, scoring: Any, shape: tuple[int, int], n_domains: int) -> None:
         default = "neg_mean_poisson_deviance"
-        scorer = check_scoring(Ridge(), scoring or default)
         rowwise = deviances if (scoring or default) == default else None
+        scorer = None if rowwise else check_scoring(Ridge(), scoring)
         super().__init__(rowwise, scorer, shape, n_domains)
 
     def _known(self, raw: FloatArray, y: Array) -> tuple[Any, Array]:
