@@ -45,6 +45,23 @@ class SquaresMinimum:
     values: FloatArray
 
 
+def n_open(penalty: FloatArray | None, free: Array) -> int:
+    """Return how many directions of one member's coefficients no penalty holds.
+
+    Parameters
+    ----------
+    penalty : array of shape (n_features, n_features) or None
+        A quadratic penalty of the slopes.
+    free : array of bool of shape (n_coefs,)
+        Coefficients that nothing else holds.
+    """
+    held = 0
+    if penalty is not None:
+        chosen = penalty[:, free[: len(penalty)]]
+        held = int(np.linalg.matrix_rank(chosen)) if chosen.size else 0
+    return int(free.sum()) - held
+
+
 @dataclass(frozen=True)
 class TiedSquares:
     r"""Half the squared residuals of tied members, half their decay and half their tie.
@@ -202,21 +219,13 @@ class TiedSquares:
         n_members = len(self.moments.mass)
         member_decay, mean_decay = self._own_decays()
         untied = self._strengths[: len(member_decay)] == 0
-        alone = self._n_open(untied & (member_decay == 0))
+        alone = n_open(self.penalty, untied & (member_decay == 0))
         if not self.free_hub:
             flat = alone
         else:
-            flat = self._n_open((member_decay == 0) & (mean_decay == 0))
+            flat = n_open(self.penalty, (member_decay == 0) & (mean_decay == 0))
             flat += (n_members - 1) * alone
         return flat + n_members * int(self.free_intercept)
-
-    def _n_open(self, free: Array) -> int:
-        """Return how many directions of some coefficients no penalty holds."""
-        held = 0
-        if self.penalty is not None:
-            chosen = free[: len(self.penalty)]
-            held = int(np.linalg.matrix_rank(self.penalty[:, chosen]))
-        return int(free.sum()) - held
 
     def solve(self) -> SquaresMinimum:
         """Return the minimum; of several the one of least norm."""

@@ -159,6 +159,7 @@ RIDGES = [
     SignRidge(handle_unknown="shared", tie=0.0, tie_intercept=2.0),
     SignRidge(handle_unknown="shared", tie="auto", alpha=1.0, tie_intercept="auto"),
     SignRidge(handle_unknown="shared", decay="shared", tie_intercept=False),
+    SignRidge(handle_unknown="shared", graph="learned"),
 ]
 PRIORS = [
     KMeansPrior(),

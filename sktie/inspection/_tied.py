@@ -23,7 +23,6 @@ from sktie.linear_model._base import REMEDIES
 from sktie.linear_model._counts import POISSON_REMEDIES, CountPath
 from sktie.linear_model._graph import check_no_graph
 from sktie.linear_model._path import NoMinimum, Path
-from sktie.linear_model._ridge_path import RidgePath
 from sktie.linear_model._ridge_updates import REMEDIES as RIDGE_REMEDIES
 from sktie.model_selection import (
     TiedLogisticRegressionCV,
@@ -57,8 +56,8 @@ class Kind:
         The model, and the estimator that chooses its strengths.
     decay : str
         Name of the strength of the decay.
-    path : type
-        Path of the model.
+    path : callable
+        Returns the path of a model, from the rows it has read and threads.
     remedies : dict
         What to do about parameters that are out of range.
     loss : str
@@ -95,7 +94,7 @@ KINDS = (
         TiedRidge,
         TiedRidgeCV,
         "alpha",
-        RidgePath,
+        TiedRidge._path,
         RIDGE_REMEDIES,
         "squared error",
         ROWWISE_TARGETS["neg_mean_squared_error"],
@@ -122,7 +121,7 @@ class TiedRows:
         What is particular to the model.
     model : estimator
         Knows classes, domains and names.
-    path : Path, RidgePath or CountPath
+    path : object
         Fits it.
     held : Held
         Targets, weights and domains of the rows, in the design's order.

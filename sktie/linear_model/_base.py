@@ -339,14 +339,17 @@ class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
                 others.astype(problem.design.dtype)
             )
         if isinstance(coordinates, LearnedCoordinates):
-            found = coordinates.relatedness(deviations)
-            if found is not None:
-                free = found.variance > found.floor
-                own = found.left[:, free], found.variance[free], found.floor
-                self._domain_relatedness = own
+            self._keep_relatedness(coordinates.relatedness(deviations))
         self.tie_gap_ = self._gap(expand(coordinates.differences(deviations)))
         self.objective_ = result.value
         self.n_iter_ = result.n_iter
+
+    def _keep_relatedness(self, found: Any) -> None:
+        """Keep the directions of a learned covariance that are above its bound."""
+        if found is not None:
+            free = found.variance > found.floor
+            own = found.left[:, free], found.variance[free], found.floor
+            self._domain_relatedness = own
 
     def _store_members(
         self, members: FloatArray, hub: FloatArray, strength: FloatArray

@@ -63,9 +63,12 @@ def read_relations(model: Any) -> DomainGraph | None:
             f"tie_intercept={model.tie_intercept}; expected True or False: intercepts "
             "and coefficients have one covariance. Use one of these, or tie."
         )
+    chooser = f"{type(model).__name__}CV"
     for name, value, remedy in (
-        ("tie", "auto", "TiedLogisticRegressionCV"),
-        ("C", "auto", "TiedLogisticRegressionCV"),
+        ("tie", "auto", chooser),
+        ("C", "auto", chooser),
+        ("alpha", "auto", chooser),
+        ("tie_intercept", "auto", "a number"),
         ("store_covariance", True, "a bootstrap over rows, or graph=None"),
     ):
         if np.any(getattr(model, name, None) == value):

@@ -258,9 +258,9 @@ def _at_end(strength: Any) -> bool:
     return bool(strength == 0 or np.isinf(strength))
 
 
-def noise_variance(path: RidgePath, stop: RidgeStop) -> Any:
+def noise_variance(path: Any, stop: Any) -> Any:
     """Return the variance of the noise of each target, (n_outputs,)."""
-    left = path.n_weighed - stop.problem.n_flat
+    left = path.n_weighed - stop.n_flat
     if left <= 0:
         return np.full(len(stop.minimum.values), np.nan)
     return stop.minimum.values / left

@@ -46,6 +46,16 @@ class RidgeStop:
     problem: TiedSquares
     minimum: SquaresMinimum
 
+    @property
+    def strength(self) -> FloatArray:
+        """Strength of the tie of each coefficient."""
+        return np.asarray(self.problem.tie.strength)
+
+    @property
+    def n_flat(self) -> int:
+        """Directions of the parameters of a target that no penalty holds."""
+        return self.problem.n_flat
+
     def omega(self, chosen: Array) -> float:
         """Return Omega of some of the coefficients."""
         multiple = 2.0 if self.problem.free_hub else 1.0
@@ -82,14 +92,14 @@ class RidgePath:
     model : TiedRidge
         Has read the rows; ``tie`` and ``alpha`` of its own do not count.
     rows : RegressionRows
-        The rows it has read.
+        The rows it has read, with what is known of their features.
     crew : Workers
         Threads.
     """
 
     def __init__(self, model: Any, rows: RegressionRows, crew: Workers) -> None:
         self.model = model
-        self.rows = rows = model._dependent(rows)
+        self.rows = rows
         self.crew = crew
         tie = model._narrowed_tie(rows)
         self._past = model._metric(tie)

@@ -14,7 +14,6 @@ from sktie._typing import FloatArray, IntArray
 from sktie._validation import check_parameters
 from sktie.linear_model._regressor import TiedLinearRegressor
 from sktie.linear_model._ridge import TiedRidge
-from sktie.linear_model._ridge_path import RidgePath
 from sktie.linear_model._ridge_updates import REMEDIES
 from sktie.model_selection._holding_out import FOLDS, Data, HoldingOut, strengths_of
 from sktie.model_selection._scores import (
@@ -27,6 +26,7 @@ from sktie.model_selection._scores import (
 #: What is passed on to the model.
 PASSED = (
     "pair",
+    "graph",
     "metric",
     "decay",
     "tie_intercept",
@@ -51,6 +51,9 @@ class TiedRidgeCV(HoldingOut, TiedLinearRegressor):
     pair : str, int, estimator, tuple or None, default=None
         What the coefficients are tied to, as in `TiedRidge`. A fixed model must come
         from other rows: rows that made it favour strong ties.
+    graph : array-like, sparse matrix, dict, networkx graph, str or None, default=None
+        Which domains are related, as there; "learned" is learned in every fit. Folds
+        may lack domains of it.
     ties : int or array-like of float, default=10
         Strengths to try. 0 and infinity are always among them; an integer is the
         number of strengths, the others evenly spaced from 1e-3 to 1e4 in logarithm.
@@ -59,7 +62,8 @@ class TiedRidgeCV(HoldingOut, TiedLinearRegressor):
     cv : "loo", int, splitter, iterable or None, default="loo"
         How rows are held out. An integer is the number of folds of consecutive rows
         (None is 5); a splitter of scikit-learn splits the rows; an iterable holds
-        (training, test) positions, as a list where groups are needed.
+        (training, test) positions, as a list where groups are needed. With a ``graph``
+        "loo" becomes 5 folds; see ``cv_``.
     scoring : str, callable or None, default=None
         A scorer of scikit-learn; None is "neg_mean_squared_error". Sample weights count
         in this one and in "neg_mean_absolute_error" alone.
@@ -156,7 +160,7 @@ class TiedRidgeCV(HoldingOut, TiedLinearRegressor):
     _decay_name = "alpha"
     _multi_output = True
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+    _parameter_constraints: ClassVar[dict[str, list[Any] | str]] = {
         "ties": [Interval(Integral, 2, None, closed="left"), "array-like"],
         "alphas": [Interval(Real, 0, None, closed="left"), "array-like"],
         "cv": ["cv_object", StrOptions({"loo"})],
@@ -172,6 +176,7 @@ class TiedRidgeCV(HoldingOut, TiedLinearRegressor):
         self,
         pair: Any = None,
         *,
+        graph: Any = None,
         ties: Any = 10,
         alphas: Any = (0.1, 1.0, 10.0),
         cv: Any = "loo",
@@ -190,6 +195,7 @@ class TiedRidgeCV(HoldingOut, TiedLinearRegressor):
         n_jobs: int | None = None,
     ) -> None:
         self.pair = pair
+        self.graph = graph
         self.ties = ties
         self.alphas = alphas
         self.cv = cv
@@ -247,8 +253,15 @@ class TiedRidgeCV(HoldingOut, TiedLinearRegressor):
             )
         return found
 
-    def _path(self, model: Any, rows: Any, crew: Any) -> RidgePath:
-        return RidgePath(model, rows, crew)
+    def _path(self, model: Any, rows: Any, crew: Any) -> Any:
+        return model._path(rows, crew)
+
+    def _fold_model(self, path: Any) -> Any:
+        model = self._model("shared")
+        if path.rows.graph is not None:
+            # A fold may lack domains: their labels must be known.
+            model.graph = path.rows.graph
+        return model
 
     def _new_scores(self, shape: tuple[int, int], n_domains: int) -> GridScores:
         return TargetScores(self.scoring, self._flat_target, shape, n_domains)
@@ -262,7 +275,8 @@ class TiedRidgeCV(HoldingOut, TiedLinearRegressor):
                 "X has n_samples=1, and cv='loo' leaves one out; expected at least "
                 "two rows. Add rows, or use TiedRidge."
             )
-        return FOLDS if self.cv is None else self.cv
+        related = isinstance(self.cv, str) and self.graph is not None
+        return FOLDS if self.cv is None or related else self.cv
 
     def _folds(self, n_folds: int, held: Held) -> list[tuple[IntArray, IntArray]]:
         return list(KFold(n_folds).split(held.y))
