@@ -260,7 +260,7 @@ def test_many_domains_are_of_low_rank_and_take_few_iterations(T, n, tie):
     X, y, domain = data(T, n=T * n, p=3)
     model = fit(X, y, domain, tie=tie, tol=1e-8, solver="auto")
     assert model.n_iter_ < 100
-    directions = model._domain_relatedness[0]
+    directions = model._domain_relatedness[0][0]
     assert directions.shape[1] <= 4
     S = model.domain_covariance_
     assert S.shape == (T, T)

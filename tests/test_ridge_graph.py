@@ -11,6 +11,7 @@ from sklearn.base import clone
 
 from sktie import TiedRidge, TiedRidgeCV
 from sktie._learned import FLOOR
+from sktie.inspection import RelatednessDisplay
 
 INF = np.inf
 NAMES = np.array(list("abcd"))
@@ -192,7 +193,13 @@ def test_errors(settings, match):
         TiedRidge(**{"graph": NESTING} | settings).fit(X, y, sample_domain=domain)
 
 
-def test_several_targets_have_no_covariance_of_domains():
+def test_each_target_learns_a_covariance_of_its_own():
     X, y, domain, _ = rows(n_targets=2)
-    with pytest.raises(ValueError, match=r"2 columns with graph='learned'"):
-        TiedRidge(graph="learned").fit(X, y, sample_domain=domain)
+    model = TiedRidge(graph="learned", tie=3.0).fit(X, y, sample_domain=domain)
+    assert model.domain_covariance_.shape == (2, 4, 4)
+    for k in range(2):
+        one = clone(model).fit(X, y[:, k], sample_domain=domain)
+        assert_allclose(model.domain_coef_[:, k], one.domain_coef_, atol=1e-6)
+        assert_allclose(model.domain_covariance_[k], one.domain_covariance_, atol=1e-5)
+    with pytest.raises(ValueError, match="a covariance for each of 2 targets"):
+        RelatednessDisplay.from_estimator(model)

@@ -91,7 +91,7 @@ class RelatednessDisplay:
         Raises
         ------
         ValueError
-            If the model has learned no relatedness.
+            If the model has learned no relatedness, or one for each of several targets.
         """
         check_is_fitted(estimator)
         covariance = getattr(estimator, "domain_covariance_", None)
@@ -101,6 +101,12 @@ class RelatednessDisplay:
                 f"graph={getattr(estimator, 'graph', None)!r}; expected a model fitted "
                 "with graph='learned', which has domain_covariance_. Of a pipeline "
                 "pass the step itself, of a search its best_estimator_."
+            )
+        if np.ndim(covariance) > 2:
+            raise ValueError(
+                f"estimator has a covariance for each of {len(covariance)} targets; "
+                "expected one. Draw them one by one: "
+                "RelatednessDisplay(covariance, domains).plot()."
             )
         return cls(covariance, estimator.domains_).plot(ax=ax)
 

@@ -339,17 +339,27 @@ class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
                 others.astype(problem.design.dtype)
             )
         if isinstance(coordinates, LearnedCoordinates):
-            self._keep_relatedness(coordinates.relatedness(deviations))
+            self._keep_relatedness([coordinates.relatedness(deviations)])
+        elif learns(self):  # one domain
+            self._keep_relatedness([None])
         self.tie_gap_ = self._gap(expand(coordinates.differences(deviations)))
         self.objective_ = result.value
         self.n_iter_ = result.n_iter
 
-    def _keep_relatedness(self, found: Any) -> None:
-        """Keep the directions of a learned covariance that are above its bound."""
-        if found is not None:
-            free = found.variance > found.floor
-            own = found.left[:, free], found.variance[free], found.floor
-            self._domain_relatedness = own
+    def _keep_relatedness(self, found: list[Any]) -> None:
+        """Keep the directions of learned covariances that are above their bound.
+
+        There is one for each target, and None where nothing deviates.
+        """
+        n_domains = len(self.domains_)
+        even = np.zeros((n_domains, 0)), np.zeros(0), 1.0 / max(n_domains - 1, 1)
+        self._domain_relatedness = []
+        for own in found:
+            kept: tuple[FloatArray, FloatArray, float] = even
+            if own is not None:
+                free = own.variance > own.floor
+                kept = own.left[:, free], own.variance[free], own.floor
+            self._domain_relatedness.append(kept)
 
     def _store_members(
         self, members: FloatArray, hub: FloatArray, strength: FloatArray
@@ -451,7 +461,8 @@ class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
         """Covariance of the domains' deviations from their mean, of trace 1.
 
         An array of shape (n_domains, n_domains), made of a few of its eigenvectors when
-        it is asked for. Only with ``graph="learned"``.
+        it is asked for; for targets of several columns one for each, (n_targets,
+        n_domains, n_domains). Only with ``graph="learned"``.
         """
         check_is_fitted(self)
         if not learns(self):
@@ -459,15 +470,14 @@ class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
                 "domain_covariance_ is there with graph='learned' only, and this model "
                 f"has graph={self.graph!r}."
             )
-        n_domains = len(self.domains_)
-        directions, variances, floor = getattr(
-            self,
-            "_domain_relatedness",
-            (np.zeros((n_domains, 0)), np.zeros(0), 1.0 / max(n_domains - 1, 1)),
+        apart = np.eye(len(self.domains_)) - 1.0 / len(self.domains_)
+        found: FloatArray = np.stack(
+            [
+                floor * apart + (directions * (variances - floor)) @ directions.T
+                for directions, variances, floor in self._domain_relatedness
+            ]
         )
-        found: FloatArray = floor * (np.eye(n_domains) - 1.0 / n_domains)
-        found += (directions * (variances - floor)) @ directions.T
-        return found
+        return found[0] if getattr(self, "_flat_target", True) else found
 
     def _raw(self, X: Any, sample_domain: Any) -> FloatArray:
         """Return the raw predictions, (n_samples, 1 or n_classes)."""

@@ -72,7 +72,7 @@ class TiedRidge(RidgeUpdates):
           ``intercept_``.
     graph : array-like, sparse matrix, dict, networkx graph, str or None, default=None
         Which domains are related, as in `TiedLogisticRegression`; "learned" estimates
-        it with the model, for one target.
+        it with the model, for each target by itself.
     tie : float, dict, array-like of shape (n_coefs,) or "auto", default=1.0
         Strength of the tie in [0, inf], on the scale of ``alpha``. "auto" takes the
         one of the highest evidence: see Notes. A dict gives each coefficient its own,
@@ -133,7 +133,8 @@ class TiedRidge(RidgeUpdates):
         Intercepts of each domain. Only with domains.
     component_, n_components_, inferred_domains_, inferred_coef_, inferred_intercept_
         Of graphs, as in `TiedLogisticRegression`.
-    domain_covariance_ : ndarray of shape (n_domains, n_domains)
+    domain_covariance_ : ndarray of shape (n_domains, n_domains) or \
+            (n_targets, n_domains, n_domains)
         What ``graph="learned"`` has learned, as there.
     stored_coef_, stored_index_, stored_ratio_ : ndarrays
         What is stored where features share, as in `TiedLogisticRegression`.
@@ -349,7 +350,8 @@ class TiedRidge(RidgeUpdates):
             if (everyone := stop.everyone) is not None:
                 others = self._widen(everyone[len(members) :]).astype(dtype)
                 self.inferred_coef_, self.inferred_intercept_ = self._public(others)
-            self._keep_relatedness(stop.relatedness)
+            if learns(self):
+                self._keep_relatedness(stop.relatedness)
         self.tie_gap_ = self._gap(self._widen(found.deviations))
         self.objective_ = float(found.values.sum())
         variance = noise_variance(path, stop)

@@ -19,7 +19,7 @@ from sktie._squares import SquaresMinimum, n_open
 from sktie._tie import Tie, ToMean
 from sktie._typing import Array, FloatArray
 from sktie.linear_model._base import fastest, settled
-from sktie.linear_model._graph import coordinates_of, learns
+from sktie.linear_model._graph import coordinates_of
 from sktie.linear_model._path import NoMinimum
 from sktie.linear_model._regressor import RegressionRows
 from sktie.linear_model._updates import check_metric
@@ -82,12 +82,12 @@ class RelatedStop:
         return np.concatenate([at.structure.extend(w) for _, w in self._split], axis=1)
 
     @property
-    def relatedness(self) -> Any:
-        """What was learned of the domains; None where nothing was."""
+    def relatedness(self) -> list[Any]:
+        """What was learned of the domains, for each target."""
         at = self.problems[0].coordinates
         if not isinstance(at, LearnedCoordinates):
-            return None
-        return at.relatedness(self._split[0][1])
+            return [None] * len(self.problems)
+        return [at.relatedness(deviations) for _, deviations in self._split]
 
     def omega(self, chosen: Array) -> float:
         """Return Omega of some of the coefficients."""
@@ -118,11 +118,6 @@ class RelatedRidgePath:
     is_tied = True
 
     def __init__(self, model: Any, rows: RegressionRows, crew: Workers) -> None:
-        if learns(model) and rows.y.shape[1] > 1:
-            raise ValueError(
-                f"y has {rows.y.shape[1]} columns with graph='learned'; expected one: "
-                "a covariance is learned for one target. Fit a model to each."
-            )
         check_metric(model)
         self.model, self.rows, self.crew = model, rows, crew
         self._base = [self._problem(y) for y in rows.y.T]
