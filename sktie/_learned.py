@@ -74,13 +74,16 @@ class Relatedness:
         other = direction - left @ inside
         image = beyond * other
         image += ((other @ right.T) * (inverse - beyond)) @ right
-        turned = self._gives_way(size[:, np.newaxis] * along.T + along * size)
+        # In units of the largest singular value, whose powers may underflow.
+        z = size / size[0]
+        along = along / size[0]
+        turned = self._gives_way(z, z[:, np.newaxis] * along.T + along * z)
         core = inverse[:, np.newaxis] * inside + (turned * size) @ right
         return np.asarray(image + left @ core)
 
-    def _gives_way(self, change: FloatArray) -> FloatArray:
+    def _gives_way(self, z: FloatArray, change: FloatArray) -> FloatArray:
         """Return the change of S^-1, in its eigenvectors, with that of ``ZZ'``."""
-        z, inverse = self.size, 1.0 / self.variance
+        inverse = 1.0 / self.variance
         free = self.variance > self.floor
         gaps = np.square(z)[:, np.newaxis] - np.square(z)
         steps = inverse[:, np.newaxis] - inverse

@@ -191,9 +191,11 @@ def test_tie_0_is_separate_and_tie_inf_one_model():
 def test_the_limits_are_reached_smoothly():
     X, y, domain = data()
     ends = [fit(X, y, domain, tie=t).domain_coef_ for t in (0.0, INF)]
-    near = [fit(X, y, domain, tie=t).domain_coef_ for t in (1e-9, 1e10)]
+    near = [fit(X, y, domain, tie=t).domain_coef_ for t in (1e-300, 1e-9, 1e10, 1e300)]
     assert_allclose(near[0], ends[0], atol=1e-6)
-    assert_allclose(near[1], ends[1], atol=1e-6)
+    assert_allclose(near[1], ends[0], atol=1e-6)
+    assert_allclose(near[2], ends[1], atol=1e-6)
+    assert_allclose(near[3], ends[1], atol=1e-6)
 
 
 @pytest.mark.parametrize("T", [1, 2])

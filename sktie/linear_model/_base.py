@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from abc import abstractmethod
-from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -34,8 +33,9 @@ from sktie._problem import TiedProblem
 from sktie._related import RelatedCoordinates
 from sktie._shares import Shares
 from sktie._typing import FloatArray, IterationHook
-from sktie.linear_model._graph import has_room, learns
-from sktie.solvers import SOLVERS, SolverResult, Status, choose
+from sktie.linear_model._graph import learns
+from sktie.linear_model._solving import fastest, settled
+from sktie.solvers import SOLVERS, SolverResult, Status
 
 #: Appended to scikit-learn's message for a parameter out of range.
 REMEDIES = {
@@ -50,30 +50,6 @@ REMEDIES = {
     "pair": "Use None, a column of X, FrozenEstimator(fitted_classifier), or "
     "(coef, intercept).",
 }
-
-
-def fastest(problem: TiedProblem) -> str:
-    """Return the name of the solver that is fastest for a problem of this size."""
-    design = problem.design
-    related = isinstance(problem.coordinates, (RelatedCoordinates, LearnedCoordinates))
-    if related and has_room(problem):
-        # Of the others, none sees further than from neighbour to neighbour.
-        return "newton-cholesky"
-    return choose(
-        entries=design.entries,
-        n_rows=design.n_rows,
-        n_members=design.n_domains,
-        n_outputs=problem.loss.n_outputs,
-        n_coefs=design.n_coefs,
-    )
-
-
-def settled(problem: TiedProblem, result: SolverResult) -> SolverResult:
-    """Return the result, converged where rows that are predicted perfectly may be."""
-    perfect = result.status is Status.UNBOUNDED
-    if perfect and problem.loss.attains_zero(problem.y):
-        return replace(result, status=Status.CONVERGED)
-    return result
 
 
 class TiedLinearModel(CallbackSupportMixin, BaseEstimator):

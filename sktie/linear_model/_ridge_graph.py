@@ -18,10 +18,10 @@ from sktie._scalar_loss import Squared
 from sktie._squares import SquaresMinimum, n_open
 from sktie._tie import Tie, ToMean
 from sktie._typing import Array, FloatArray
-from sktie.linear_model._base import fastest, settled
 from sktie.linear_model._graph import coordinates_of
 from sktie.linear_model._path import NoMinimum
 from sktie.linear_model._regressor import RegressionRows
+from sktie.linear_model._solving import fastest, settled
 from sktie.linear_model._updates import check_metric
 from sktie.solvers import SOLVERS, SolverResult
 

@@ -42,8 +42,9 @@ from sktie._scalar_loss import ByDomain
 from sktie._tie import Tie, TiedCoordinates, ToMean
 from sktie._typing import Array, FloatArray, IntArray
 from sktie._validation import check_parameters, unchanged_on_error
-from sktie.linear_model._base import REMEDIES, fastest, settled
+from sktie.linear_model._base import REMEDIES
 from sktie.linear_model._forms import Form, fitted, form_of
+from sktie.linear_model._solving import fastest, settled
 from sktie.linear_model._two_rows import Side, TwoRows, encode_sides, order_domains
 from sktie.solvers import SOLVERS, SolverResult, Status
 
