@@ -24,6 +24,7 @@ MODULES = [
     "sktie.linear_model",
     "sktie.model_selection",
     "sktie.neural_network",
+    "sktie.onnx",
     "sktie.priors",
 ]
 

@@ -9,7 +9,7 @@ from importlib import metadata
 
 import pytest
 
-import sktie
+import sktie.onnx
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +85,12 @@ def test_import_needs_no_optional_package(root):
         "sktie.datasets.load_heart_sites(as_frame=False)\n"
     )
     subprocess.run([sys.executable, "-c", code], cwd=root, check=True)
+
+
+def test_what_an_extra_is_needed_for_says_how_to_install_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "skl2onnx", None)
+    with pytest.raises(ImportError, match=r'pip install "sktie\[onnx\]"'):
+        sktie.onnx.register()
 
 
 def test_committed_files_are_small(root):
