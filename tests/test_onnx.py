@@ -9,11 +9,18 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import (
+    BaggingClassifier,
+    StackingClassifier,
+    VotingClassifier,
+)
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, PoissonRegressor
 from sklearn.model_selection import GridSearchCV
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 
@@ -313,6 +320,53 @@ def test_a_search_and_a_prior_within_a_pipeline():
         GridSearchCV(TiedLogisticRegression(), {"C": [1.0, 10.0]}, cv=2),
     ).fit(rows, rows[:, 0] > 0)
     assert_serves(model, serve(model, 4), [rows], rows)
+
+
+TIED = TiedLogisticRegression(-1)
+COMMITTEES = {
+    "vote": VotingClassifier(
+        [("tied", TIED), ("shared", TiedLogisticRegression(-1, tie=np.inf))],
+        voting="soft",
+        flatten_transform=False,
+    ),
+    "stack": StackingClassifier(
+        [("tied", TIED), ("plain", LogisticRegression())], cv=3
+    ),
+    "bags": BaggingClassifier(TIED, n_estimators=3, random_state=0),
+    "one by one": OneVsRestClassifier(TIED),
+    # By the raw scores, which the converter is asked for.
+    "calibrated": CalibratedClassifierCV(TIED, cv=3),
+    "calibrated probabilities": CalibratedClassifierCV(
+        TiedMLPClassifier(hidden_units=5, alpha=3.0, random_state=0), cv=3
+    ),
+}
+
+
+@pytest.mark.parametrize("y", [Y, THREE])
+@pytest.mark.parametrize("name", COMMITTEES)
+def test_members_of_estimators_of_scikit_learn(name, y):
+    rows = X.astype(np.float32)
+    model = quietly(clone(COMMITTEES[name]), rows, y)
+    assert_serves(model, serve(model, 5), [rows], rows)
+
+
+def test_raw_scores():
+    rows = X.astype(np.float32)
+    for y in (Y, THREE):
+        model = TiedLogisticRegression(-1).fit(rows, y)
+        options = {"zipmap": False, "raw_scores": True}
+        scores = serve(model, 5, options=options)(rows)[1]
+        expected = model.decision_function(rows)
+        if y is Y:
+            expected = np.c_[-expected, expected]
+        assert_allclose(scores, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_network_in_the_middle_of_a_pipeline_is_refused():
+    net = SharedConvClassifier(2, image_shape=(2, 2), **SMALL)
+    model = quietly(make_pipeline(net, LogisticRegression()), FEATURES, Y)
+    with pytest.raises(Exception, match="'probabilities'"):
+        serve(model, 4)
 
 
 # --- outputs ---

@@ -48,7 +48,8 @@ OPTIONS: dict[str, list[Any]] = {
 
 def converters() -> dict[type, Way]:
     """Return how each estimator is converted."""
-    linear = Way(classifier_shapes, classifier(linear_raw), OPTIONS)
+    scores = {"raw_scores": [True, False]}  # of what has a decision_function
+    linear = Way(classifier_shapes, classifier(linear_raw), OPTIONS | scores)
     network = Way(classifier_shapes, classifier(network_raw), OPTIONS)
     images = Way(classifier_shapes, classifier(convolutions_raw), OPTIONS)
     numbers = Way(regressor_shapes, convert_regressor)
@@ -124,14 +125,18 @@ def classifier(raw_of: Callable[[Any, Any, Any, Any], tuple[Nodes, str]]) -> Con
         labels = class_labels(model)
         if scope.get_options(model, {"nocl": False})["nocl"]:
             labels = np.arange(len(labels))
+        scores = (
+            hasattr(model, "decision_function")
+            and (scope.get_options(model, {"raw_scores": False})["raw_scores"])
+        )
         if len(labels) == 2:
-            other = nodes("Sigmoid", nodes("Neg", raw))
-            chance = nodes("Concat", other, nodes("Sigmoid", raw), axis=1)
+            both = nodes("Concat", nodes("Neg", raw), raw, axis=1)
             above = nodes("Greater", raw, np.zeros(1))
             index = nodes.reshape(nodes.cast(above, np.int64), -1)
+            chance = both if scores else nodes("Sigmoid", both)
         else:
-            chance = nodes("Softmax", raw, axis=1)
             index = nodes("ArgMax", raw, axis=1, keepdims=0)
+            chance = raw if scores else nodes("Softmax", raw, axis=1)
         nodes.finish(0, nodes("Gather", labels, index, axis=0))
         nodes.finish(1, chance)
 
