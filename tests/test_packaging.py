@@ -79,9 +79,9 @@ def test_import_needs_no_optional_package(root):
     """Neither a plain import nor the data as arrays loads an optional package."""
     code = (
         "import sys\n"
-        "blocked = ['matplotlib', 'pandas', 'polars']\n"
+        "blocked = ['matplotlib', 'onnx', 'pandas', 'polars', 'skl2onnx', 'skops']\n"
         "sys.modules.update(dict.fromkeys(blocked))\n"
-        "import sktie, sktie.datasets\n"
+        "import sktie, sktie.datasets, sktie.onnx\n"
         "sktie.datasets.load_heart_sites(as_frame=False)\n"
     )
     subprocess.run([sys.executable, "-c", code], cwd=root, check=True)

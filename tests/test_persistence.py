@@ -154,7 +154,7 @@ def test_skops_refuses_a_model_that_is_not_trusted():
 
 
 def test_there_are_files_of_this_version():
-    assert sktie.__version__ in VERSIONS
+    assert sktie.__version__ in VERSIONS, "write them: python -m tests.saved"
     sizes = [file.stat().st_size for file in FOLDER.rglob("*.*") if file.is_file()]
     assert sum(sizes) < 100_000 * len(VERSIONS)
 
