@@ -30,7 +30,7 @@ SKOPS_TRUSTED_TYPES = (
     "sktie.priors._autoencoder.AutoencoderPrior",
     "sktie.priors._kmeans.KMeansPrior",
     # The moments of `partial_fit` of a network, which are arrays.
-    "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
+    "sktie.nn._adam.Adam",
     "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
 )
 #: In a saved state, the key of the items of a dict that has tuples as keys.

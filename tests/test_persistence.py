@@ -18,6 +18,7 @@ import sktie
 from sktie import KMeansPrior, TiedLogisticRegression
 from sktie.exceptions import InconsistentVersionWarning
 from sktie.model_selection import LabeledSplit
+from sktie.nn._adam import Adam
 from tests.saved import FOLDER, PARTLY, UNFITTED, N, X, Y, answers, first, fitted
 
 PUBLIC = [getattr(sktie, name) for name in sktie.__all__ if name[0].isupper()]
@@ -84,7 +85,7 @@ def test_every_public_class_is_tried():
 
 def test_trusted_types_are_all_public_classes_and_what_trainings_hold():
     ours = {name for name in sktie.SKOPS_TRUSTED_TYPES if name.startswith("sktie.")}
-    classes = [*CLASSES, LabeledSplit]
+    classes = [*CLASSES, LabeledSplit, Adam]
     assert ours == {f"{one.__module__}.{one.__name__}" for one in classes}
     for name in sktie.SKOPS_TRUSTED_TYPES:
         module, _, kind = name.rpartition(".")
