@@ -84,8 +84,10 @@ def past_of(pair: Any, target: FloatArray, fit_intercept: bool, names: Any) -> P
     """
     source, theirs = (pair, None) if isinstance(pair, tuple) else last_step(pair)
     if not isinstance(source, RidgeUpdates):
+        plain = isinstance(source, tuple)
+        kind = "(coef, intercept)" if plain else f"{type(source).__name__}()"
         raise ValueError(
-            f"metric='fisher' with pair={type(source).__name__}(), which keeps no "
+            f"metric='fisher' with pair={kind}, which keeps no "
             "curvature; expected a TiedRidge. Fit the pair as "
             "TiedRidge(store_covariance=True), which without a pair of its own is "
             "scikit-learn's Ridge, or use metric='identity'."
