@@ -44,7 +44,6 @@ def keys(quick):
         return [[key(kind, 200, 1.0) for kind in (*GRAPHS, *OTHERS)]]
     cells = [key(kind, 5000, tie) for kind in GRAPHS for tie in TIES]
     cells += [key(kind, 5000, 1.0) for kind in OTHERS]
-    cells += [key("learned", 5000, tie) for tie in (1e-2, 1e2)]
     return [cells + [key(kind, T, 1.0) for kind in GRAPHS for T in SIZES]]
 
 
