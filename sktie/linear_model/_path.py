@@ -156,6 +156,11 @@ class Path:
         """Set the fitted attributes of the model."""
         self.model._store(stop.problem, stop.result)
 
+    def keep(self, stop: Stop) -> None:
+        """Keep the curvature there, where the model asks for it."""
+        factors = self.rows.everything.factors
+        self.model._keep(stop.problem, stop.result, factors)
+
     @staticmethod
     def public(stop: Stop, raw: FloatArray) -> FloatArray:
         """Return raw predictions in the columns that users know."""

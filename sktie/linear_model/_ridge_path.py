@@ -162,6 +162,10 @@ class RidgePath:
         """Set the fitted attributes of the model."""
         self.model._store_stop(self, stop)
 
+    def keep(self, stop: RidgeStop) -> None:
+        """Keep the curvature there, where the model asks for it."""
+        self.model._keep(self, stop)
+
     @staticmethod
     def public(stop: RidgeStop, raw: FloatArray) -> FloatArray:
         """Return raw predictions in the columns that users know: these."""

@@ -71,6 +71,11 @@ class HoldingOut(BaseEstimator):
 
     def _choose(self, data: Data) -> None:
         """Choose the strengths, and fit the model with them."""
+        if self.store_covariance and not self.refit:
+            raise ValueError(
+                "store_covariance=True with refit=False fits no model, so that there "
+                "is nothing to keep. Use refit=True, or store_covariance=False."
+            )
         with unchanged_on_error(self):
             for name in _fitted_names(self):
                 delattr(self, name)
@@ -92,7 +97,9 @@ class HoldingOut(BaseEstimator):
                 self._conclude(scores)
                 if self.refit:
                     decay = getattr(self, f"{self._decay_name}_")
-                    path.store(path.fit(self.tie_, decay))
+                    stop = path.fit(self.tie_, decay)
+                    path.keep(stop)
+                    path.store(stop)
                     self._take(model)
 
     @property
@@ -293,7 +300,7 @@ class Data(NamedTuple):
 def _fitted_names(estimator: Any) -> list[str]:
     """Return the names of what a fit has set."""
     names = vars(estimator)
-    own = ("_domain", "_flat_target")
+    own = ("_domain", "_flat_target", "_curvature")
     return [name for name in names if name.endswith("_") or name.startswith(own)]
 
 

@@ -14,6 +14,7 @@ from sktie._typing import FloatArray, IntArray
 from sktie._validation import check_parameters
 from sktie.linear_model._base import REMEDIES
 from sktie.linear_model._classifier import TiedLinearClassifier
+from sktie.linear_model._inference import InferenceMixin
 from sktie.linear_model._logistic import TiedLogisticRegression
 from sktie.linear_model._path import Path
 from sktie.model_selection._holding_out import FOLDS, Data, HoldingOut, strengths_of
@@ -35,6 +36,7 @@ PASSED = (
     "class_weight",
     "unlabeled",
     "handle_unknown",
+    "store_covariance",
     "solver",
     "tol",
     "max_iter",
@@ -42,7 +44,7 @@ PASSED = (
 )
 
 
-class TiedLogisticRegressionCV(HoldingOut, TiedLinearClassifier):
+class TiedLogisticRegressionCV(HoldingOut, InferenceMixin, TiedLinearClassifier):
     """`TiedLogisticRegression` with `tie` and `C` chosen by cross-validation.
 
     For every C a path of fits runs from separate to shared, each from where the last
@@ -104,6 +106,10 @@ class TiedLogisticRegressionCV(HoldingOut, TiedLinearClassifier):
     handle_unknown : {"error", "shared"}, default="error"
         For domains in prediction that `fit` did not see. A domain that is missing in
         the training rows of a fold is predicted by the shared centre in any case.
+    store_covariance : bool, default=False
+        Whether the refit keeps what `coef_covariance`, `coef_interval` and
+        `predict_interval` need, as in `TiedLogisticRegression`. What was chosen
+        counts as known.
     solver : {"auto", "newton-cholesky", "lbfgs", "newton-cg"}, default="auto"
         How to minimise, as in `TiedLogisticRegression`.
     tol : float, default=1e-8
@@ -212,6 +218,7 @@ class TiedLogisticRegressionCV(HoldingOut, TiedLinearClassifier):
         class_weight: Any = None,
         unlabeled: Any = None,
         handle_unknown: str = "error",
+        store_covariance: bool = False,
         solver: str = "auto",
         tol: float = 1e-8,
         max_iter: int = 1000,
@@ -237,6 +244,7 @@ class TiedLogisticRegressionCV(HoldingOut, TiedLinearClassifier):
         self.class_weight = class_weight
         self.unlabeled = unlabeled
         self.handle_unknown = handle_unknown
+        self.store_covariance = store_covariance
         self.solver = solver
         self.tol = tol
         self.max_iter = max_iter
@@ -302,7 +310,9 @@ class TiedLogisticRegressionCV(HoldingOut, TiedLinearClassifier):
         return model
 
     def _path(self, model: Any, rows: Any, crew: Any) -> Path:
-        return Path(model, rows, crew)
+        found = Path(model, rows, crew)
+        model._check_room(found.problem(1.0, 1.0))
+        return found
 
     def _new_scores(self, shape: tuple[int, int], n_domains: int) -> GridScores:
         return Scores(self.scoring, self.classes_, shape, n_domains)
