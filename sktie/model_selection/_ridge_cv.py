@@ -99,8 +99,8 @@ class TiedRidgeCV(HoldingOut, RidgeInference):
         are means over rows.
     failures_ : dict
         Why a setting (alpha, tie) could not be fitted or scored.
-    n_refitted_ : int
-        Rows that took fits of their own: 0. Only for "loo".
+    refits_, n_refitted_ : ndarray of shape (n_samples,), int
+        Fits of their own that rows took: 0. Only for "loo".
     cv_ : object
         How rows were held out.
     coef_, intercept_, domains_, domain_coef_, domain_intercept_, sigma2_ : ndarrays

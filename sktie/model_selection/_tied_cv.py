@@ -18,7 +18,13 @@ from sktie.linear_model._inference import InferenceMixin
 from sktie.linear_model._logistic import TiedLogisticRegression
 from sktie.linear_model._path import Path
 from sktie.model_selection._holding_out import FOLDS, Data, HoldingOut, strengths_of
-from sktie.model_selection._scores import GridScores, Held, Scores, held_rows
+from sktie.model_selection._scores import (
+    GridScores,
+    Held,
+    Scores,
+    check_rowwise,
+    held_rows,
+)
 
 #: Numbers that the Hessians of leave-one-out may hold.
 MOST_NUMBERS = 1 << 27
@@ -77,7 +83,9 @@ class TiedLogisticRegressionCV(HoldingOut, InferenceMixin, TiedLinearClassifier)
         domain, instead of each class.
     scoring : str, callable or None, default=None
         A scorer of scikit-learn; None is "neg_log_loss". Sample weights count in
-        "neg_log_loss" and "accuracy" alone.
+        "neg_log_loss", "accuracy" and "neg_brier_score" alone, and "loo" takes no
+        other names, for want of a mean over rows; a callable is shown all rows at
+        once, as they are predicted by the models that have not seen them.
     one_standard_error : bool, default=False
         Choose the strongest tie whose score is within one standard error of the best,
         at the C of the best.
@@ -139,8 +147,11 @@ class TiedLogisticRegressionCV(HoldingOut, InferenceMixin, TiedLinearClassifier)
         are means over rows.
     failures_ : dict
         Why a setting (C, tie) could not be fitted.
+    refits_ : ndarray of shape (n_samples,)
+        For how many settings each row was taken out exactly, by a fit of its own: rows
+        of high leverage and far outliers. Only for "loo".
     n_refitted_ : int
-        Rows that were taken out exactly, over all settings. Only for "loo".
+        Their sum. Only for "loo".
     cv_ : object
         How rows were held out.
     classes_, coef_, intercept_, domains_, domain_coef_, domain_intercept_ : ndarrays
@@ -324,7 +335,10 @@ class TiedLogisticRegressionCV(HoldingOut, InferenceMixin, TiedLinearClassifier)
         if not isinstance(self.cv, str):
             return FOLDS if self.cv is None else self.cv
         knows = find_prior(self.pair) is not None or self.graph is not None
-        return FOLDS if knows or path.n_numbers > MOST_NUMBERS else self.cv
+        if knows or path.n_numbers > MOST_NUMBERS:
+            return FOLDS
+        check_rowwise(self.scoring)
+        return self.cv
 
     def _check_training(self, model: Any) -> None:
         if not np.array_equal(model.classes_, self.classes_):
@@ -339,12 +353,18 @@ class TiedLogisticRegressionCV(HoldingOut, InferenceMixin, TiedLinearClassifier)
         strata = held.y
         if self.stratify_domains:
             strata = held.domain * len(self.classes_) + held.y
-            least = np.unique(strata, return_counts=True)[1].min()
-            if least < n_folds:
+            cells, sizes = np.unique(strata, return_counts=True)
+            if sizes.min() < n_folds:
+                few = int(np.argmin(sizes))
+                domain, label = divmod(int(cells[few]), len(self.classes_))
+                where = ""
+                if hasattr(self, "domains_"):
+                    where = f"domain {self.domains_[domain]!s} has "
                 raise ValueError(
-                    f"stratify_domains=True with cv={n_folds}, but a domain has only "
-                    f"{least} rows of some class; expected one for each fold. Use "
-                    "fewer folds, cv='loo', or stratify_domains=False."
+                    f"stratify_domains=True with cv={n_folds}, but {where}only "
+                    f"{sizes[few]} rows of class {self.classes_[label]!s}; expected "
+                    "one for each fold. Use fewer folds, cv='loo', or "
+                    "stratify_domains=False."
                 )
         return list(StratifiedKFold(n_folds).split(strata[:, np.newaxis], strata))
 
