@@ -66,9 +66,10 @@ class TiedLogisticRegressionCV(HoldingOut, InferenceMixin, TiedLinearClassifier)
     graph : array-like, sparse matrix, dict, networkx graph or None, default=None
         Which domains are related, as in `TiedLogisticRegression`. Folds may lack
         domains of it.
-    ties : int or array-like of float, default=10
+    ties : int or array-like of float, default=17
         Strengths to try. 0 and infinity are always among them; an integer is the
-        number of strengths, the others evenly spaced from 1e-3 to 1e4 in logarithm.
+        number of strengths, the others evenly spaced from 1e-3 to 1e4 in logarithm: 17
+        are two to a decade.
     Cs : float or array-like of float, default=(0.01, 0.1, 1.0, 10.0, 100.0)
         Inverse strengths of the weight decay to try.
     cv : "loo", int, splitter, iterable or None, default="loo"
@@ -212,7 +213,7 @@ class TiedLogisticRegressionCV(HoldingOut, InferenceMixin, TiedLinearClassifier)
         pair: Any = None,
         *,
         graph: Any = None,
-        ties: Any = 10,
+        ties: Any = 17,
         Cs: Any = (0.01, 0.1, 1.0, 10.0, 100.0),
         cv: Any = "loo",
         stratify_domains: bool = False,

@@ -54,7 +54,7 @@ CHOICES = {
 }
 for choice in CHOICES:
     CASES[choice] = CASES["T=20 tie=2"] | {"chosen by": choice}
-    CASES[f"{choice}, 20 rows"] = CASES["20 rows"] | {"chosen by": choice}
+CASES["evidence, 20 rows"] = CASES["20 rows"] | {"chosen by": "evidence"}
 CLAIMED = [case for case in CASES if case.startswith(("T=20", "T=30", "T=40"))]
 TRUTHS = (
     "coefficient",
