@@ -115,6 +115,19 @@ def test_steps_of_partial_fit_are_constant_whatever_fit_does():
     assert_allclose(steps[0], 2 * steps[1], rtol=1e-6)
 
 
+def test_partial_fit_takes_the_learning_rate_and_the_solver_of_the_moment():
+    model = network(learning_rate_init=1e-9).partial_fit(X, Y, np.unique(Y))
+    before = parameters(model)
+    model.set_params(learning_rate_init=0.1).partial_fit(X, Y)
+    moved = [
+        np.abs(a - b).max() for a, b in zip(before, parameters(model), strict=True)
+    ]
+    assert max(moved) > 0.01
+    assert type(model._optimizer["adam"]).__name__ == "AdamOptimizer"
+    model.set_params(solver="sgd").partial_fit(X, Y)
+    assert type(model._optimizer["sgd"]).__name__ == "SGDOptimizer"
+
+
 def test_partial_fit_learns_from_a_stream():
     model = network(8, learning_rate_init=0.01, alpha=1e-3)
     for _ in range(30):

@@ -238,8 +238,10 @@ class SharedConvClassifier(TrainedConvolutions):
     wide as what the last kernels see. Local kernels and biases promise nothing of the
     kind; `sktie.inspection.shift_invariance` measures it.
 
-    With a finite tie kernels are stored as ``m + (1 + tie)^(-1/2) (V - m)``, m being
-    the mean of V, where no strength makes the steps of an optimiser too long.
+    With a finite tie the optimiser moves V, the kernels being ``m + (1 + tie)^(-1/2)
+    (V - m)`` with m the mean of V: there no strength makes its steps too long. A
+    stronger tie than that of a pair, or of the fit that a warm start goes on from,
+    starts nearer to the mean than these were.
 
     Domains may miss classes where ``tie_pair`` is positive. They are stratified
     neither in batches nor by early stopping. In a pipeline or search prefer the
@@ -507,7 +509,8 @@ class SharedConvClassifier(TrainedConvolutions):
             with workers(self.n_jobs, N_LANES) as crew:
                 problem = self._problem(rows, rng, crew)
                 theta = self._start(problem, previous, rng)
-                moments = getattr(self, "_optimizer", None)
+                # Of no use to another solver.
+                moments = getattr(self, "_optimizer", {}).get(self.solver)
                 trained = self._train(
                     problem, None, theta, rng, None, 1, schedule=None, optimizer=moments
                 )
@@ -516,6 +519,6 @@ class SharedConvClassifier(TrainedConvolutions):
             seen = 0 if first else self.t_
             curve = [*self.loss_curve_, *trained.loss_curve]
             self._store(problem, replace(trained, loss_curve=curve))
-            self._optimizer = trained.optimizer
+            self._optimizer = {self.solver: trained.optimizer}
             self.t_ = seen + len(problem.y)
         return self

@@ -68,6 +68,7 @@ class TrainedConvolutions(CallbackSupportMixin, FittedConvolutions):
             scale = measure_scale(rows.X, rows.index, n_channels, rows.weight)
         else:
             scale = Scale(source.offset_, source.scale_, source.margin_)
+        scale.check(self._dtype)
         self.offset_, self.scale_ = scale.offset, scale.scale
         self.margin_ = scale.margin
 
@@ -185,6 +186,7 @@ class TrainedConvolutions(CallbackSupportMixin, FittedConvolutions):
             self.layers_,
             self._labels_of_domains(),
             *self._stored(),
+            self._units,
         )
 
     def _labels_of_domains(self) -> list[Any]:
@@ -195,7 +197,7 @@ class TrainedConvolutions(CallbackSupportMixin, FittedConvolutions):
         """Return parameters to go on from, or None where classes or layers differ."""
         if previous is None:
             return None
-        classes, shape, layers, domains, _, _ = previous
+        classes, shape, layers, domains, *_ = previous
         same = (
             np.array_equal(classes, self.classes_)
             and shape == self.image_shape_
@@ -208,10 +210,12 @@ class TrainedConvolutions(CallbackSupportMixin, FittedConvolutions):
         self, problem: ImageLoss, previous: Any, rng: np.random.RandomState
     ) -> FloatArray:
         """Return the last fit, the pair, or a draw."""
+        units: list[tuple[float, float]]
         if previous is not None:
-            *_, coefs, intercepts = previous
+            *_, coefs, intercepts, units = previous
             found = parameters_from(problem.network, coefs, intercepts, problem.loss)
         else:
+            units = [(1.0, 1.0)] * len(problem.arrays)
             found = []
             for layer in problem.network.layers_with_weights:
                 found += draw_weights(rng, layer)
@@ -219,7 +223,7 @@ class TrainedConvolutions(CallbackSupportMixin, FittedConvolutions):
                 part if array.anchor is None else array.anchor
                 for part, array in zip(found, problem.arrays, strict=True)
             ]
-        theta = problem.locate(found)
+        theta = problem.locate(found, units)
         return theta if self.solver == "lbfgs" else theta.astype(problem.images.dtype)
 
     def _train(
@@ -309,6 +313,7 @@ class TrainedConvolutions(CallbackSupportMixin, FittedConvolutions):
             self._domain_coef, self._domain_intercept = public[-1]
             self.coefs_[-1] = self._domain_coef.mean(axis=0)
             self.intercepts_[-1] = self._domain_intercept.mean(axis=0)
+        self._units = [array.units for array in problem.arrays]
         self.loss_curve_ = trained.loss_curve
         self.loss_ = trained.loss_curve[-1] if trained.loss_curve else np.nan
         self.best_loss_ = min(trained.loss_curve, default=np.nan)

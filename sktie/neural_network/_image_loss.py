@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import accumulate
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -101,10 +101,16 @@ class ImageLoss:
             for array, part in zip(self.arrays, self.split(theta), strict=True)
         ]
 
-    def locate(self, parameters: Sequence[FloatArray]) -> FloatArray:
-        """Return the flat vector at which the parameters are these."""
-        pairs = zip(self.arrays, parameters, strict=True)
-        return self.join([array.locate(part) for array, part in pairs])
+    def locate(
+        self, parameters: Sequence[FloatArray], coarsest: Sequence[Any] | None = None
+    ) -> FloatArray:
+        """Return the flat vector at which the parameters are these, or near to it.
+
+        ``coarsest`` has the units that `TiedArray.locate` takes, for every array.
+        """
+        limits = [(0.0, 0.0)] * len(self.arrays) if coarsest is None else coarsest
+        triples = zip(self.arrays, parameters, limits, strict=True)
+        return self.join([array.locate(part, limit) for array, part, limit in triples])
 
     def __call__(
         self, theta: FloatArray, rows: Array | None
