@@ -158,6 +158,22 @@ def test_predict_takes_one_row_and_none_of_the_others_matters():
     assert_allclose(each, model.predict_proba(X), rtol=1e-9)
 
 
+@pytest.mark.parametrize("shape", [(4, 5), (4, 5, 2), (30, 2)])
+def test_a_single_image_is_put_into_a_list(shape):
+    X = pixels(*shape)
+    model = network().fit(X, Y)
+    with pytest.raises(ValueError, match=r"of a single image; .*list: \[image\]"):
+        model.predict(X[0])
+    assert_array_equal(model.predict([X[0]]), model.predict(X)[:1])
+
+
+def test_as_many_images_as_rows_of_pixels_are_images():
+    X = pixels(1, 4)  # Each of one row, which is all its pixels.
+    assert len(network().fit(X, Y).predict(X[:, 0][:1])) == 1
+    X = pixels(4, 4)
+    assert len(network().fit(X, Y).predict(X[:4])) == 4
+
+
 # ---- numbers of any kind -------------------------------------------------------------
 
 

@@ -5,8 +5,10 @@ import warnings
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.frozen import FrozenEstimator
 
-from sktie.neural_network._locations import TiedArray
+from sktie import KMeansPrior, TiedMLPClassifier
+from sktie.neural_network._tied_array import TiedArray
 from tests.networks import X, Y, network, quietly
 
 INF = np.inf
@@ -112,6 +114,14 @@ def test_units_are_no_finer_than_those_that_weights_had():
     assert_allclose(found, mean + (W - mean) / 5, rtol=1e-12)
 
 
+def test_biases_in_the_last_column_are_not_decayed():
+    V = RNG.normal(size=(3, 4))
+    own = TiedArray((3, 4), 0.2, biases=True)
+    value, gradient = own.penalty(V, V)
+    assert_allclose(value, 0.1 * np.sum(V[:, :-1] ** 2), rtol=1e-12)
+    assert_allclose(gradient, 0.2 * V * [1, 1, 1, 0], rtol=1e-12)
+
+
 # ---- what follows for networks -------------------------------------------------------
 
 
@@ -156,6 +166,19 @@ def test_the_largest_numbers_are_ties(dtype, tie):
     last = tied.loss_
     tied.set_params(warm_start=True, learning_rate_init=1e-6).fit(X, Y)
     assert_allclose(tied.loss_curve_[0], last, rtol=0.05)
+
+
+@pytest.mark.parametrize("tie", [1e4, 1e8])
+def test_hidden_units_tied_more_strongly_in_a_warm_start_get_there(tie):
+    chosen = {"solver": "adam", "max_iter": 200, "random_state": 0}
+    prior = FrozenEstimator(KMeansPrior(5, random_state=0).fit(X / 16))
+    model = TiedMLPClassifier(prior, tie=0.0, warm_start=True, **chosen)
+    quietly(model, X / 16, Y)
+    before = model.tie_gap_
+    quietly(model.set_params(tie=tie), X / 16, Y)
+    anew = quietly(TiedMLPClassifier(prior, tie=tie, **chosen), X / 16, Y)
+    assert model.tie_gap_ < before / 20
+    assert model.loss_ < 1.1 * anew.loss_
 
 
 def test_heads_can_be_tied_more_strongly_in_a_warm_start():

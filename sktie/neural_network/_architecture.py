@@ -14,7 +14,7 @@ import numpy as np
 
 from sktie._typing import FloatArray
 from sktie._validation import checked_number
-from sktie.neural_network._locations import TiedArray
+from sktie.neural_network._tied_array import TiedArray
 from sktie.nn import (
     Axis,
     ConnectedLayer,

@@ -56,7 +56,7 @@ class FittedConvolutions(
     n_iter_: int
     _domain_coef: FloatArray | None
     _domain_intercept: FloatArray | None
-    _units: list[tuple[float, float]]
+    _units: FloatArray
 
     def to_shared(self) -> Self:
         """Return a model with one kernel for all locations: the mean of them all.

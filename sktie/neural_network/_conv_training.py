@@ -28,8 +28,8 @@ from sktie.neural_network._conv_fitted import FittedConvolutions
 from sktie.neural_network._conv_rows import Rows
 from sktie.neural_network._image_loss import ImageLoss
 from sktie.neural_network._images import Scale, measure_scale
-from sktie.neural_network._locations import TiedArray
 from sktie.neural_network._objective import hold_back
+from sktie.neural_network._tied_array import TiedArray
 from sktie.neural_network._trainer import train
 from sktie.neural_network._transfer import (
     alike,
@@ -210,12 +210,11 @@ class TrainedConvolutions(CallbackSupportMixin, FittedConvolutions):
         self, problem: ImageLoss, previous: Any, rng: np.random.RandomState
     ) -> FloatArray:
         """Return the last fit, the pair, or a draw."""
-        units: list[tuple[float, float]]
         if previous is not None:
             *_, coefs, intercepts, units = previous
             found = parameters_from(problem.network, coefs, intercepts, problem.loss)
         else:
-            units = [(1.0, 1.0)] * len(problem.arrays)
+            units = np.ones((len(problem.arrays), 2))
             found = []
             for layer in problem.network.layers_with_weights:
                 found += draw_weights(rng, layer)
@@ -313,7 +312,7 @@ class TrainedConvolutions(CallbackSupportMixin, FittedConvolutions):
             self._domain_coef, self._domain_intercept = public[-1]
             self.coefs_[-1] = self._domain_coef.mean(axis=0)
             self.intercepts_[-1] = self._domain_intercept.mean(axis=0)
-        self._units = [array.units for array in problem.arrays]
+        self._units = np.array([array.units for array in problem.arrays])
         self.loss_curve_ = trained.loss_curve
         self.loss_ = trained.loss_curve[-1] if trained.loss_curve else np.nan
         self.best_loss_ = min(trained.loss_curve, default=np.nan)

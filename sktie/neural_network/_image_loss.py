@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import accumulate
-from typing import Any, TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from sktie._parallel import Workers
 from sktie._typing import Array, FloatArray, IntArray
 from sktie.neural_network._architecture import WHOLE, by_layer
 from sktie.neural_network._images import Images
-from sktie.neural_network._locations import TiedArray
+from sktie.neural_network._tied_array import TiedArray
 from sktie.neural_network._trainer import share_right
 from sktie.nn import Network, Parameters, Passes, Scratch
 
@@ -101,16 +101,13 @@ class ImageLoss:
             for array, part in zip(self.arrays, self.split(theta), strict=True)
         ]
 
-    def locate(
-        self, parameters: Sequence[FloatArray], coarsest: Sequence[Any] | None = None
-    ) -> FloatArray:
+    def locate(self, parameters: Sequence[FloatArray], units: FloatArray) -> FloatArray:
         """Return the flat vector at which the parameters are these, or near to it.
 
-        ``coarsest`` has the units that `TiedArray.locate` takes, for every array.
+        `TiedArray.locate` tells what their units are, two for every array.
         """
-        limits = [(0.0, 0.0)] * len(self.arrays) if coarsest is None else coarsest
-        triples = zip(self.arrays, parameters, limits, strict=True)
-        return self.join([array.locate(part, limit) for array, part, limit in triples])
+        triples = zip(self.arrays, parameters, units, strict=True)
+        return self.join([array.locate(part, own) for array, part, own in triples])
 
     def __call__(
         self, theta: FloatArray, rows: Array | None

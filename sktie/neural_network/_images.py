@@ -49,6 +49,8 @@ def read_images(
     given: tuple[int, ...] | None = None
     if not is_frame(X) and not hasattr(X, "ndim"):
         X = np.asarray(X)
+    if not options.get("reset", True) and not cut:
+        _check_many(estimator, X)
     if getattr(X, "ndim", 2) > 2:
         X = np.asarray(X)
         given = X.shape[1:]
@@ -82,6 +84,20 @@ def read_images(
             "channels), (length,) or (length, channels) of what a row holds."
         )
     return X, shape, y
+
+
+def _check_many(estimator: Any, X: Any) -> None:
+    """Check that images to predict are not a single one, without the axis of rows."""
+    own = estimator.image_shape_
+    given = tuple(X.shape)
+    without = tuple(side for side in own if side > 1)
+    if given not in (own, without) or len(given) < 2:
+        return
+    if math.prod(given[1:]) != estimator.n_features_in_:
+        raise ValueError(
+            f"X has the shape {given} of a single image; expected (n_samples, "
+            "n_features) or (n_samples, *image_shape). Put it into a list: [image]."
+        )
 
 
 def guess_shape(n_features: int, signals: bool | None) -> tuple[int, int, int]:

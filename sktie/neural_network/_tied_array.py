@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -46,6 +47,8 @@ class TiedArray:
         Weights that these are tied to, ``tie_pair/2 |W - anchor|^2``.
     tie_pair : float, default=0
         Strength of that tie.
+    biases : bool, default=False
+        Whether the last column holds biases, which are not decayed.
     """
 
     shape: tuple[int, ...]
@@ -54,6 +57,12 @@ class TiedArray:
     n_locations: int = 1
     anchor: FloatArray | None = None
     tie_pair: float = 0.0
+    biases: bool = False
+
+    @property
+    def held(self) -> bool:
+        """Whether the weights can be nothing but the anchor."""
+        return self.units[0] == 0
 
     @property
     def soft(self) -> bool:
@@ -82,7 +91,7 @@ class TiedArray:
         return self._scaled(gradient, *self.units)
 
     def locate(
-        self, W: FloatArray, coarsest: tuple[float, float] = (0.0, 0.0)
+        self, W: FloatArray, coarsest: Sequence[float] | FloatArray = (0.0, 0.0)
     ) -> FloatArray:
         """Return V at W, or as near to it as units of V that are no finer allow.
 
@@ -108,8 +117,12 @@ class TiedArray:
     def penalty(self, V: FloatArray, W: FloatArray) -> tuple[float, FloatArray]:
         """Return ties and decay at V, where the weights are W, and their gradient."""
         many = float(self.n_locations)
-        value = 0.5 * self.alpha * many * _squares(W)
-        gradient = self.pull_back(W.dtype.type(self.alpha * many) * W)
+        decayed = W
+        if self.biases:
+            decayed = W.copy()
+            decayed[..., -1] = 0
+        value = 0.5 * self.alpha * many * _squares(decayed)
+        gradient = self.pull_back(W.dtype.type(self.alpha * many) * decayed)
         strengths = self._of_pair[1], self._of_both[1]
         if max(strengths) > 0:
             pull = self._scaled(V, many * strengths[0], many * strengths[1])
