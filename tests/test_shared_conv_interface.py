@@ -1,7 +1,10 @@
 """SharedConvClassifier among others: partial_fit, warm starts, Ctrl-C, pipelines."""
 
 import pickle
+import tracemalloc
 import warnings
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import numpy as np
 import pytest
@@ -123,7 +126,7 @@ def test_partial_fit_takes_the_learning_rate_and_the_solver_of_the_moment():
         np.abs(a - b).max() for a, b in zip(before, parameters(model), strict=True)
     ]
     assert max(moved) > 0.01
-    assert type(model._optimizer["adam"]).__name__ == "AdamOptimizer"
+    assert type(model._optimizer["adam"]).__name__ == "Adam"
     model.set_params(solver="sgd").partial_fit(X, Y)
     assert type(model._optimizer["sgd"]).__name__ == "SGDOptimizer"
 
@@ -421,3 +424,36 @@ def test_rows_of_two_tiles_are_predicted_by_two_threads(monkeypatch):
     model.predict(X[:1])
     assert seen[0] >= 2
     assert seen[1] == 1
+
+
+def test_threads_predict_with_one_model_at_the_same_time():
+    model = network(n_jobs=2).fit(X, Y)
+    many = [np.roll(np.tile(X, (9, 1)), k, axis=0) for k in range(4)]
+    expected = [model.predict_proba(rows) for rows in many]
+    start = Barrier(4)
+
+    def predict(k):
+        start.wait(timeout=20)
+        return [model.predict_proba(many[k]) for _ in range(5)]
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(predict, range(4)))
+    for own, answers in zip(expected, found, strict=True):
+        for answer in answers:
+            assert_array_equal(answer, own)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32", "float64"])
+def test_no_copy_of_the_images_is_made(dtype):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (6000, 40, 40)).astype(dtype)
+    model = network(1, max_iter=1, stride=4, kernel_size=4)
+    model.fit(images[:200], np.arange(200) % 2)
+    peaks = []
+    for work, more in ((model.fit, [np.arange(6000) % 2]), (model.predict, [])):
+        tracemalloc.start()
+        work(images, *more)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    # A copy of four or eight bytes for each pixel would be twice as large, or more.
+    assert max(peaks) < 2 * images.size
