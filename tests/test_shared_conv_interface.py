@@ -225,6 +225,15 @@ def test_a_warm_start_from_another_model_is_a_fit_from_scratch(change):
     assert_same_model(model, network(**({"filters": 3} | settings)).fit(Z, y))
 
 
+def test_a_warm_start_at_the_minimum_has_its_loss():
+    model = network((), solver="lbfgs", warm_start=True, max_iter=200, tol=1e-4)
+    ended = model.fit(X, Y).loss_
+    model.set_params(tol=1.0).fit(X, Y)
+    assert model.n_iter_ == 0
+    assert model.loss_curve_ == []
+    assert_allclose([model.loss_, model.best_loss_], ended, rtol=1e-12)
+
+
 def test_without_a_warm_start_every_fit_begins_anew():
     model = network().fit(X, Y)
     assert_same_model(model.fit(X * 2, Y), network().fit(X * 2, Y))

@@ -399,8 +399,8 @@ class SharedConvClassifier(TrainedConvolutions):
                     trained = self._train(
                         problem, held_back, theta, rng, callback, epochs
                     )
+                self._store(problem, trained)
             self._warn(trained)
-            self._store(problem, trained)
             self.t_ = self.n_iter_ * len(problem.y)
         return self
 
@@ -463,11 +463,11 @@ class SharedConvClassifier(TrainedConvolutions):
                 trained = self._train(
                     problem, None, theta, rng, None, 1, schedule=None, optimizer=moments
                 )
+                seen = 0 if first else self.t_
+                curve = [*self.loss_curve_, *trained.loss_curve]
+                self._store(problem, replace(trained, loss_curve=curve))
             if trained.interrupted:
                 self._warn(trained)
-            seen = 0 if first else self.t_
-            curve = [*self.loss_curve_, *trained.loss_curve]
-            self._store(problem, replace(trained, loss_curve=curve))
             self._optimizer = {self.solver: trained.optimizer}
             self.t_ = seen + len(problem.y)
         return self

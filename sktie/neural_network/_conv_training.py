@@ -314,7 +314,10 @@ class TrainedConvolutions(CallbackSupportMixin, FittedConvolutions):
             self.intercepts_[-1] = self._domain_intercept.mean(axis=0)
         self._units = np.array([array.units for array in problem.arrays])
         self.loss_curve_ = trained.loss_curve
-        self.loss_ = trained.loss_curve[-1] if trained.loss_curve else np.nan
-        self.best_loss_ = min(trained.loss_curve, default=np.nan)
+        curve = trained.loss_curve
+        if not curve and not trained.interrupted:  # L-BFGS began at a minimum.
+            curve = [problem(trained.theta, None)[0]]
+        self.loss_ = curve[-1] if curve else np.nan
+        self.best_loss_ = min(curve, default=np.nan)
         self.n_iter_ = len(trained.loss_curve)
         self._count()
