@@ -146,24 +146,6 @@ def test_skops_writes_a_shared_parameter_once_and_reads_it_back():
     assert abs(size[INF] - size[0]) < 500
 
 
-def test_skops_reads_back_a_model_that_partial_fit_goes_on_with():
-    skops = pytest.importorskip("skops.io")
-    y = np.arange(len(X_16)) % 10
-    model = SharedConvClassifier(2, random_state=0, dropout=0.0)
-    model.partial_fit(X_16, y, np.unique(y))
-    file = skops.dumps(model)
-    names = skops.get_untrusted_types(data=file)
-    assert names == [
-        "sktie.neural_network._conv.SharedConvClassifier",
-        "sktie.nn._adam.Adam",
-    ]
-    loaded = skops.loads(file, trusted=names).partial_fit(X_16, y)
-    for mine, other in zip(
-        model.partial_fit(X_16, y).coefs_, loaded.coefs_, strict=True
-    ):
-        assert_array_equal(mine, other)
-
-
 def test_layers_are_numbered_and_named():
     model = fitted(filters=(1, 1, 1), tie=(INF, 0, 0.5), hidden_layer_sizes=3)
     names = [row.layer for row in sharing_report(model).networks["this network"]]

@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sktie._loss import most_probable, probability
+from sktie._persistence import VersionedEstimator
 from sktie._typing import Array, FloatArray
 from sktie.neural_network._objective import hidden_units
 
 
-class FittedMLP(ClassifierMixin, BaseEstimator):
+class FittedMLP(ClassifierMixin, VersionedEstimator):
     """Base of the networks with one hidden layer: all that needs fitted attributes."""
 
     classes_: Array
