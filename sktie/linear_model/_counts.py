@@ -13,7 +13,7 @@ from sktie._compat import n_samples_of, set_glm_loss
 from sktie._labels import check_weight
 from sktie._parallel import Workers
 from sktie._scalar_loss import Poisson
-from sktie._typing import FloatArray
+from sktie._typing import FloatArray, IntArray
 from sktie.linear_model._base import REMEDIES
 from sktie.linear_model._forms import check_counts
 from sktie.linear_model._path import NoMinimum, Path, Stop
@@ -199,7 +199,10 @@ class CountPath:
         """Return the fit at a setting, from where the last one ended."""
         return self._path.fit(tie, inverse(alpha))
 
-    def without_each_row(self, stop: Stop) -> tuple[FloatArray, int]:
+    def keep(self, stop: Stop) -> None:
+        """Keep nothing: the model has no covariances."""
+
+    def without_each_row(self, stop: Stop) -> tuple[FloatArray, IntArray]:
         """Return leave-one-out predictions, in the design's order."""
         return self._path.without_each_row(stop)
 

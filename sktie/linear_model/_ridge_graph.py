@@ -17,7 +17,7 @@ from sktie._related import RelatedCoordinates
 from sktie._scalar_loss import Squared
 from sktie._squares import SquaresMinimum, n_open
 from sktie._tie import Tie, ToMean
-from sktie._typing import Array, FloatArray
+from sktie._typing import Array, FloatArray, IntArray
 from sktie.linear_model._graph import coordinates_of
 from sktie.linear_model._path import NoMinimum
 from sktie.linear_model._regressor import RegressionRows
@@ -199,11 +199,14 @@ class RelatedRidgePath:
         """Set the fitted attributes of the model."""
         self.model._store_stop(self, stop)
 
+    def keep(self, stop: RelatedStop) -> None:
+        """Keep nothing: there are no covariances along a graph."""
+
     @staticmethod
     def public(stop: RelatedStop, raw: FloatArray) -> FloatArray:
         """Return raw predictions in the columns that users know: these."""
         return raw
 
-    def without_each_row(self, stop: RelatedStop) -> tuple[FloatArray, int]:
+    def without_each_row(self, stop: RelatedStop) -> tuple[FloatArray, IntArray]:
         """Raise: leaving one out needs the Hessian over all domains."""
         raise NoMinimum("leave-one-out is not available with graph=")

@@ -125,6 +125,8 @@ class TiedPoissonRegressorCV(HoldingOut, TiedCountRegressor):
         Why a setting (alpha, tie) could not be fitted or scored.
     n_refitted_ : int
         Rows that were taken out exactly, over all settings. Only for "loo".
+    refits_ : ndarray of int of shape (n_samples,)
+        How often each row was. Only for "loo".
     cv_ : object
         How rows were held out.
     coef_, intercept_, domains_, domain_coef_, domain_intercept_ : ndarrays
