@@ -115,11 +115,13 @@ def check_domain_use(
     """Check that domains are given where a fitted model has some, and only there."""
     fitted = hasattr(estimator, "domains_")
     if fitted and domains is None:
+        remedy = "name a column of X by pair= instead"
+        if hasattr(estimator, "domain_estimator"):
+            remedy += ", or take one domain's own model, domain_estimator(label)"
         raise ValueError(
             f"This {type(estimator).__name__} was fitted with domains, but got none: "
             f"pass {name}, one label for each row of X. Where scikit-learn passes "
-            "none on (scorers, calibration, inspection), name a column of X by pair= "
-            "instead."
+            f"none on (scorers, calibration, inspection), {remedy}."
         )
     if not fitted and domains is not None:
         raise ValueError(
