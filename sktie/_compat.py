@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
+from itertools import takewhile
 from typing import Any
 
 from sklearn.utils._param_validation import (
@@ -37,6 +39,7 @@ except ImportError:
 __all__ = [
     "WRAPPER_FRAMES",
     "CallbackSupportMixin",
+    "DocLinkMixin",
     "HasMethods",
     "Interval",
     "InvalidParameterError",
@@ -50,6 +53,28 @@ __all__ = [
     "validate_parameter_constraints",
     "with_callbacks",
 ]
+
+
+#: Where the built docs of a release are; the HTML of estimators links there.
+DOCS_URL = "https://sktie.readthedocs.io/en/stable"
+
+
+class DocLinkMixin:
+    """Links the HTML of an estimator to its page of our API reference.
+
+    Stands before `BaseEstimator`, whose link it replaces. Classes of other packages
+    that inherit from ours have no page here, and no link.
+    """
+
+    _doc_link_module = "sktie"
+    _doc_link_template = f"{DOCS_URL}/generated/{{place}}.{{name}}.html"
+
+    def _doc_link_url_param_generator(self) -> dict[str, str]:
+        """Return the name of the class and the first module that exports it."""
+        name, parts = type(self).__name__, type(self).__module__.split(".")
+        public = ".".join(takewhile(lambda part: not part.startswith("_"), parts))
+        place = "sktie" if name in import_module("sktie").__all__ else public
+        return {"place": place, "name": name}
 
 
 def adam_optimizer(parameters: list[Any], learning_rate: float) -> Any:

@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
-from sktie._compat import WRAPPER_FRAMES, CallbackSupportMixin
+from sktie._compat import WRAPPER_FRAMES, CallbackSupportMixin, DocLinkMixin
 from sktie._design import Design, group_rows
 from sktie._domains import (
     Domains,
@@ -74,7 +74,7 @@ def settled(problem: TiedProblem, result: SolverResult) -> SolverResult:
     return result
 
 
-class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
+class TiedLinearModel(CallbackSupportMixin, DocLinkMixin, BaseEstimator):
     """Base of the linear models: reads domains, solves a problem, stores members."""
 
     __metadata_request__fit: ClassVar = {"sample_domain": True}

@@ -21,6 +21,7 @@ from sklearn.utils.validation import check_is_fitted
 from sktie._compat import (
     WRAPPER_FRAMES,
     CallbackSupportMixin,
+    DocLinkMixin,
     HasMethods,
     Interval,
     StrOptions,
@@ -55,7 +56,7 @@ PAIR_REMEDIES = {
 }
 
 
-class TiedPair(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
+class TiedPair(CallbackSupportMixin, MetaEstimatorMixin, DocLinkMixin, BaseEstimator):
     r"""Two linear models of different form, whose coefficients are tied.
 
     Some rows are modelled by ``y_A = f(w_A, x)``, the others by ``y_B = g(w_B, x)``,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator
 
+from sktie._compat import DocLinkMixin
 from sktie._domains import (
     Domains,
     check_columns,
@@ -57,7 +58,7 @@ class Rows:
     domain: IntArray | None = None
 
 
-class ReadingConvolutions(BaseEstimator):
+class ReadingConvolutions(DocLinkMixin, BaseEstimator):
     """Base of the networks of convolutions: from what users hand in to arrays."""
 
     classes_: Array

@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from sktie._compat import (
     WRAPPER_FRAMES,
     CallbackSupportMixin,
+    DocLinkMixin,
     HasMethods,
     Interval,
     StrOptions,
@@ -59,7 +60,9 @@ REMEDIES = {
 }
 
 
-class TiedMLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
+class TiedMLPClassifier(
+    CallbackSupportMixin, ClassifierMixin, DocLinkMixin, BaseEstimator
+):
     r"""A network with one hidden layer, tied to an encoder trained without labels.
 
     Minimises the mean log-loss of the labelled rows, decay, and ties::

@@ -15,6 +15,7 @@ from sklearn.base import (
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
+from sktie._compat import DocLinkMixin
 from sktie._labels import check_weight
 from sktie._rows import canonical_rows, drop_zero_weight
 from sktie._typing import Array, FloatArray, Matrix
@@ -28,7 +29,9 @@ ANCHOR_C = 1.0
 READOUT_C = 10.0
 
 
-class EncoderPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class EncoderPrior(
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, DocLinkMixin, BaseEstimator
+):
     """Base of the priors: an encoder ``activation(X @ coef_.T + intercept_)``."""
 
     coef_: FloatArray
