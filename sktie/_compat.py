@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from itertools import takewhile
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from sklearn.utils._param_validation import (
     HasMethods,
@@ -15,12 +15,14 @@ from sklearn.utils._param_validation import (
     StrOptions,
     validate_parameter_constraints,
 )
+from sklearn.utils.metaestimators import available_if as _available_if
 from sklearn.utils.validation import _check_sample_weight, _num_samples
 
 from sktie._typing import IterationHook
 
 try:  # scikit-learn >= 1.9
-    from sklearn.callback import CallbackSupportMixin, with_callbacks
+    from sklearn.callback import CallbackSupportMixin
+    from sklearn.callback import with_callbacks as _with_callbacks
 
     #: Frames between a public fit and its caller, for the place that warnings name.
     WRAPPER_FRAMES = 1
@@ -33,8 +35,9 @@ except ImportError:
     def _as_it_is(method: Callable[..., Any]) -> Callable[..., Any]:
         return method
 
-    with_callbacks = _as_it_is
+    _with_callbacks = _as_it_is
 
+Method = TypeVar("Method", bound=Callable[..., Any])
 
 __all__ = [
     "WRAPPER_FRAMES",
@@ -45,6 +48,7 @@ __all__ = [
     "InvalidParameterError",
     "StrOptions",
     "adam_optimizer",
+    "available_if",
     "check_sample_weight",
     "fit_callbacks",
     "n_samples_of",
@@ -53,6 +57,17 @@ __all__ = [
     "validate_parameter_constraints",
     "with_callbacks",
 ]
+
+
+def with_callbacks(method: Method) -> Method:
+    """Let callbacks follow a fit; its signature stays as it is."""
+    wrapped: Method = _with_callbacks(method)
+    return wrapped
+
+
+def available_if(check: Callable[[Any], bool]) -> Callable[[Method], Method]:
+    """Offer a method only where the check says so; its signature stays as it is."""
+    return cast("Callable[[Method], Method]", _available_if(check))
 
 
 #: Where the built docs of a release are; the HTML of estimators links there.

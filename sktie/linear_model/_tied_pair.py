@@ -41,7 +41,7 @@ from sktie._parallel import Workers, workers
 from sktie._problem import TiedProblem
 from sktie._scalar_loss import ByDomain
 from sktie._tie import Tie, TiedCoordinates, ToMean
-from sktie._typing import Array, FloatArray, IntArray
+from sktie._typing import Array, FloatArray, IntArray, Solver
 from sktie._validation import check_parameters, unchanged_on_error
 from sktie.linear_model._base import REMEDIES, fastest, settled
 from sktie.linear_model._forms import Form, fitted, form_of
@@ -209,7 +209,7 @@ class TiedPair(CallbackSupportMixin, MetaEstimatorMixin, DocLinkMixin, BaseEstim
         domains: Any = None,
         tie: float = 1.0,
         tie_intercept: bool | float = False,
-        solver: str = "auto",
+        solver: Solver = "auto",
         tol: float = 1e-8,
         max_iter: int = 1000,
         n_jobs: int | None = None,
@@ -242,7 +242,7 @@ class TiedPair(CallbackSupportMixin, MetaEstimatorMixin, DocLinkMixin, BaseEstim
         tags.input_tags.sparse = True
         return tags
 
-    @with_callbacks  # type: ignore[untyped-decorator]
+    @with_callbacks
     def fit(
         self, X: Any, y: Any, sample_weight: Any = None, *, sample_domain: Any = None
     ) -> TiedPair:

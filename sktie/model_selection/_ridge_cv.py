@@ -10,7 +10,7 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import KFold
 
 from sktie._compat import Interval, StrOptions, with_callbacks
-from sktie._typing import FloatArray, IntArray
+from sktie._typing import Decay, FloatArray, HandleUnknown, IntArray, MetricName
 from sktie._validation import check_parameters
 from sktie.linear_model._regressor import TiedLinearRegressor
 from sktie.linear_model._ridge import TiedRidge
@@ -164,11 +164,11 @@ class TiedRidgeCV(HoldingOut, TiedLinearRegressor):
         scoring: Any = None,
         one_standard_error: bool = False,
         refit: bool = True,
-        metric: str = "identity",
-        decay: str = "each",
+        metric: MetricName = "identity",
+        decay: Decay = "each",
         tie_intercept: bool | float = True,
         fit_intercept: bool = True,
-        handle_unknown: str = "error",
+        handle_unknown: HandleUnknown = "error",
         verbose: int = 0,
         n_jobs: int | None = None,
     ) -> None:
@@ -187,7 +187,7 @@ class TiedRidgeCV(HoldingOut, TiedLinearRegressor):
         self.verbose = verbose
         self.n_jobs = n_jobs
 
-    @with_callbacks  # type: ignore[untyped-decorator]
+    @with_callbacks
     def fit(
         self, X: Any, y: Any, sample_weight: Any = None, *, sample_domain: Any = None
     ) -> TiedRidgeCV:
