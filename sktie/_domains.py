@@ -109,6 +109,34 @@ def read_domains(
     return columns, encode_domains(columns.labels, source, n_samples_of(columns.X))
 
 
+def read_columns(
+    estimator: Any, X: Any, sample_domain: Any, reset: bool
+) -> tuple[Any, int | None, Domains | None]:
+    """Check names and number of columns; split off the domain of each row.
+
+    With reset, ``coef_feature_names_`` are set: the names of all columns but that one.
+
+    Returns
+    -------
+    X : array-like
+        What is left to be validated as numbers.
+    skip : int or None
+        Where X still holds the column of the domains.
+    domains : Domains or None
+        The domain of each row.
+    """
+    check_columns(estimator, X, reset)
+    columns, domains = read_domains(estimator, X, sample_domain)
+    if reset:
+        estimator.__dict__.pop("coef_feature_names_", None)
+        names = getattr(estimator, "feature_names_in_", None)
+        if names is not None:
+            place = columns.place
+            names = names if place is None else np.delete(names, place)
+            estimator.coef_feature_names_ = names
+    return columns.X, columns.skip, domains
+
+
 def check_domain_use(
     estimator: Any, domains: Domains | None, name: str = "sample_domain"
 ) -> None:

@@ -49,3 +49,26 @@ def unchanged_on_error(estimator: Any) -> Iterator[None]:
 def is_frame(X: Any) -> bool:
     """Whether X is a data frame (pandas, polars, pyarrow)."""
     return hasattr(X, "columns") or hasattr(X, "column_names")
+
+
+def layer_number(layer: Any, n_layers: int, what: str) -> int:
+    """Return the number of a layer from 0, checked; negative ones count from the end.
+
+    Parameters
+    ----------
+    layer : int
+        As the user gave it.
+    n_layers : int
+        How many there are.
+    what : str
+        Which layers these are, for the message.
+    """
+    whole = isinstance(layer, int) or hasattr(layer, "__index__")
+    if isinstance(layer, bool) or not whole or not -n_layers <= layer < n_layers:
+        choice = "another model"
+        if n_layers:
+            choice = f"a whole number from 0 to {n_layers - 1}"
+        raise ValueError(
+            f"layer={layer!r}, but the model has {n_layers} {what}. Use {choice}."
+        )
+    return int(layer) % n_layers

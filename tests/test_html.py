@@ -37,8 +37,8 @@ def test_the_html_of_an_estimator_links_to_its_page(cls, root):
         assert f"\n   {name}\n" in api.read_text("utf-8")
 
 
-def test_ten_estimators_have_a_page():
-    assert len(ESTIMATORS) == 10
+def test_all_estimators_were_found():
+    assert len(ESTIMATORS) >= 10
 
 
 def test_a_pipeline_links_to_the_pages_of_its_steps():

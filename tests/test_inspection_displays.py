@@ -277,7 +277,7 @@ def test_a_layer_that_is_no_convolution_is_refused(layer):
         lambda: KernelDisplay.from_estimator(model, layer),
         lambda: FeatureMapDisplay.from_estimator(model, X, layer),
     ):
-        with pytest.raises(ValueError, match=r"has 1 convolutions\. Use a number"):
+        with pytest.raises(ValueError, match=r"1 convolutions\. Use a whole number"):
             draw()
     with pytest.raises(ValueError, match=r"has 0 convolutions\. Use another model"):
         KernelDisplay.from_estimator(fitted(filters=()))

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from sktie._typing import Array, FloatArray
-from sktie.inspection._fitted import fitted_network, layer_number, optional
+from sktie._validation import layer_number
+from sktie.inspection._fitted import fitted_network, optional
 from sktie.inspection._receptive import receptive_field
 
 BLUE, ORANGE, PALE = "#0072B2", "#D55E00", "#E6E6E6"  # Okabe and Ito, and a light grey.

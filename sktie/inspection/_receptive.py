@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from sktie._typing import Array
-from sktie.inspection._fitted import fitted_network, layer_number
+from sktie._validation import layer_number
+from sktie.inspection._fitted import fitted_network
 from sktie.nn import Axis, ConvolutionLayer, Layer, Network
 
 ROWS, COLUMNS = 0, 1

@@ -17,7 +17,7 @@ from sktie._compat import (
     with_callbacks,
 )
 from sktie._design import Design, group_rows
-from sktie._domains import Domains
+from sktie._domains import Domains, read_columns
 from sktie._features import Dependencies
 from sktie._graph import DomainGraph
 from sktie._labels import (
@@ -519,7 +519,7 @@ class TiedLogisticRegression(UpdateMixin, TiedLinearClassifier):
         classes: Array | None = None,
     ) -> _Rows:
         """Validate and encode the training rows."""
-        X, skip, domains = self._columns(X, sample_domain, reset=True)
+        X, skip, domains = read_columns(self, X, sample_domain, reset=True)
         X, y = check_X_y(
             X, y, accept_sparse="csr", dtype=[np.float64, np.float32], estimator=self
         )

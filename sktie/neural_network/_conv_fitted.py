@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from importlib import import_module
-from numbers import Integral
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -20,6 +19,7 @@ from sktie._domains import of_domains
 from sktie._loss import most_probable, probability
 from sktie._parallel import workers
 from sktie._typing import Array, FloatArray, IntArray
+from sktie._validation import layer_number
 from sktie.neural_network._architecture import (
     Plan,
     build_network,
@@ -202,12 +202,8 @@ class FittedConvolutions(
                 "The model has no convolution, so there are no maps. Give it filters, "
                 "or call transform."
             )
-        if not isinstance(layer, Integral) or not -n_layers <= layer < n_layers:
-            raise ValueError(
-                f"layer={layer!r}, but the model has {n_layers} convolutions. Use a "
-                f"whole number from 0 to {n_layers - 1}."
-            )
-        maps = self._outputs(self._pixels_of(X), layer % n_layers + 1)
+        number = layer_number(layer, n_layers, "convolutions")
+        maps = self._outputs(self._pixels_of(X), number + 1)
         return np.ascontiguousarray(maps.transpose(0, 1, 3, 2))
 
     def _network(self, images: Images) -> tuple[Network, list[Any]]:
