@@ -27,6 +27,15 @@ def halves_of(X: FloatArray) -> tuple[FloatArray, FloatArray]:
     return X[:, :, 0::2], X[:, :, 1::2]
 
 
+def split_columns(X: FloatArray, arena: Arena) -> Halves:
+    """Return copies of even and odd columns, each in one piece."""
+    halves = []
+    for half in halves_of(X):
+        halves.append(arena.empty(half.shape, half.dtype))
+        arena.call(np.copyto, halves[-1], half)
+    return halves
+
+
 def n_pairs(convolution: Convolution) -> int:
     """Return how many pairs of columns of outputs there are; one may be a single."""
     return -(-convolution.columns.n_out // 2)
@@ -85,7 +94,7 @@ class HalvedConvolution:
     ) -> tuple[Halves, HalvesBackprop]:
         """Return even and odd columns (rows, filters, pairs, n_images), and back."""
         own = self.convolution
-        seen = self._windows(halves_of(X), arena, fill)
+        seen = self._windows(split_columns(X, arena), arena, fill)
         outputs = self._products(seen, kernels, arena)
         halves = outputs[0], outputs[1]
 

@@ -33,6 +33,7 @@ from sktie.nn._halves import (
     halves_of,
     n_pairs,
     seen_half,
+    split_columns,
 )
 
 #: The sums of inputs, of two each.
@@ -78,7 +79,7 @@ class Winograd:
         """Return even and odd columns (rows, filters, pairs, n_images), and back."""
         own = self.convolution
         taps = self._taps(kernels)
-        sums = self._sums(halves_of(X), arena, fill)
+        sums = self._sums(split_columns(X, arena), arena, fill)
         products = self._products(sums, taps.transpose(2, 0, 1, 3), arena)
         halves = products[0], products[3]
         self._combine(products, halves, arena)
