@@ -75,6 +75,11 @@ class Domains:
 
 def check_columns(estimator: Any, X: Any, reset: bool) -> None:
     """Check names and number of columns, before those of the domains are cut."""
+    if type(X).__name__ == "LazyFrame":  # of polars, which need not be installed
+        raise TypeError(
+            "X is a LazyFrame, which has no rows yet; expected a data frame. Pass "
+            "X.collect()."
+        )
     if getattr(X, "ndim", 2) == 1:
         check_array(X, dtype=None, estimator=estimator)  # raises: expected 2-D
     validate_data(estimator, X, reset=reset, skip_check_array=True)
@@ -304,8 +309,6 @@ def _place(column: str | int, names: list[Any] | None, n_columns: int) -> int:
 
 def _as_labels(column: Any) -> Array:
     """Return labels as an array, missing values and types as they were."""
-    if hasattr(column, "to_numpy"):
-        return np.asarray(column.to_numpy())
     if isinstance(column, (list, tuple)):
         # NumPy would make strings of numbers and NaN beside strings.
         return np.asarray(column, dtype=object)
