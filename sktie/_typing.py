@@ -16,9 +16,10 @@ Matrix: TypeAlias = Any
 #: Called at every iterate with the steps made, the objective and the relative gap.
 IterationHook: TypeAlias = Callable[[int, float, float], None]
 
-# What constructors take; tests/test_typing.py holds them to what is validated.
+# What parameters take; tests/test_typing.py holds constructors to what is validated.
 Auto: TypeAlias = Literal["auto"]
 ClassWeight: TypeAlias = dict[Any, float] | Literal["balanced"] | None
+CovarianceKind: TypeAlias = Literal["laplace", "sandwich"]
 Decay: TypeAlias = Literal["each", "shared"]
 HandleUnknown: TypeAlias = Literal["error", "shared"]
 MetricName: TypeAlias = Literal["identity", "fisher"]

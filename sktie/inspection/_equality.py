@@ -172,7 +172,7 @@ class CompatibilityReport:
         return "\n".join([table, *self._notes()])
 
     def _repr_html_(self) -> str:
-        ruled = self.coefficients[0].coefficient if self.coefficients else ""
+        ruled = self.coefficients[0].coefficient if self.coefficients else None
         table = html_table([], self._cells(), ruled=ruled, words=True)
         notes = "<br/>".join(escape(note) for note in self._notes())
         return f"<div>{table}<p>{notes}</p></div>"

@@ -42,9 +42,13 @@ def text_table(
 
 
 def html_table(
-    spans: list[Span], table: list[list[str]], *, ruled: str, words: bool = False
+    spans: list[Span],
+    table: list[list[str]],
+    *,
+    ruled: str | None = None,
+    words: bool = False,
 ) -> str:
-    """Return the same as HTML, with a rule above the row of the name `ruled`."""
+    """Return the same as HTML, with a rule above the row of that name, if any."""
     head, *rows = table
     left = f"{CELL};text-align:left"
     aligned = [CELL] * (len(head) - 1)

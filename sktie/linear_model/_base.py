@@ -8,12 +8,11 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
-from sktie._compat import WRAPPER_FRAMES, CallbackSupportMixin, DocLinkMixin
+from sktie._compat import WRAPPER_FRAMES, CallbackSupportMixin
 from sktie._design import Design, group_rows
 from sktie._domains import (
     check_domain_use,
@@ -27,6 +26,7 @@ from sktie._features import (
     read_dependencies,
     read_strengths,
 )
+from sktie._persistence import VersionedEstimator
 from sktie._problem import TiedProblem
 from sktie._related import RelatedCoordinates
 from sktie._shares import Shares
@@ -72,7 +72,7 @@ def settled(problem: TiedProblem, result: SolverResult) -> SolverResult:
     return result
 
 
-class TiedLinearModel(CallbackSupportMixin, DocLinkMixin, BaseEstimator):
+class TiedLinearModel(CallbackSupportMixin, VersionedEstimator):
     """Base of the linear models: reads domains, solves a problem, stores members."""
 
     __metadata_request__fit: ClassVar = {"sample_domain": True}

@@ -7,7 +7,7 @@ from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.base import BaseEstimator, MetaEstimatorMixin
+from sklearn.base import MetaEstimatorMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import (
     ClassifierTags,
@@ -21,7 +21,6 @@ from sklearn.utils.validation import check_is_fitted
 from sktie._compat import (
     WRAPPER_FRAMES,
     CallbackSupportMixin,
-    DocLinkMixin,
     HasMethods,
     Interval,
     StrOptions,
@@ -36,13 +35,14 @@ from sktie._domains import (
 )
 from sktie._labels import check_weight
 from sktie._parallel import Workers, workers
+from sktie._persistence import VersionedEstimator
 from sktie._problem import TiedProblem
 from sktie._scalar_loss import ByDomain
 from sktie._tie import Tie, TiedCoordinates, ToMean
 from sktie._typing import Array, FloatArray, IntArray, Solver
 from sktie._validation import check_parameters, unchanged_on_error
 from sktie.linear_model._base import REMEDIES, fastest, settled
-from sktie.linear_model._forms import Form, fitted, form_of
+from sktie.linear_model._forms import FORMS, Form, fitted, form_of
 from sktie.linear_model._two_rows import Side, TwoRows, encode_sides, order_domains
 from sktie.solvers import SOLVERS, SolverResult, Status
 
@@ -54,7 +54,7 @@ PAIR_REMEDIES = {
 }
 
 
-class TiedPair(CallbackSupportMixin, MetaEstimatorMixin, DocLinkMixin, BaseEstimator):
+class TiedPair(CallbackSupportMixin, MetaEstimatorMixin, VersionedEstimator):
     r"""Two linear models of different form, whose coefficients are tied.
 
     Some rows are modelled by ``y_A = f(w_A, x)``, the others by ``y_B = g(w_B, x)``,
@@ -443,7 +443,7 @@ class TiedPair(CallbackSupportMixin, MetaEstimatorMixin, DocLinkMixin, BaseEstim
         found = np.empty(len(raw), np.result_type(*kinds))
         for k, estimator in enumerate(self.estimators_):
             own = index == k
-            found[own] = form_of("ab"[k], estimator).predict(raw[own], classes[k])
+            found[own] = FORMS[type(estimator)].predict(raw[own], classes[k])
         return found, index
 
     def score(
@@ -475,7 +475,7 @@ class TiedPair(CallbackSupportMixin, MetaEstimatorMixin, DocLinkMixin, BaseEstim
         for k, estimator in enumerate(self.estimators_):
             own = index == k
             if weight[own].sum() > 0:
-                form = form_of("ab"[k], estimator)
+                form = FORMS[type(estimator)]
                 score = form.score(y[own], predicted[own], weight[own])
                 total += float(weight[own].sum()) * score
         return total / float(weight.sum())

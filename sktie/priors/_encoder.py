@@ -8,15 +8,14 @@ from typing import Any
 import numpy as np
 from scipy.special import softmax
 from sklearn.base import (
-    BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
 )
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
-from sktie._compat import DocLinkMixin
 from sktie._labels import check_weight
+from sktie._persistence import VersionedEstimator
 from sktie._rows import canonical_rows, drop_zero_weight
 from sktie._typing import Array, FloatArray, Matrix
 from sktie.linear_model._softmax import softmax_regression
@@ -30,7 +29,7 @@ READOUT_C = 10.0
 
 
 class EncoderPrior(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, DocLinkMixin, BaseEstimator
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEstimator
 ):
     """Base of the priors: an encoder ``activation(X @ coef_.T + intercept_)``."""
 
