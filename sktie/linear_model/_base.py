@@ -17,6 +17,7 @@ from sktie._design import Design, group_rows
 from sktie._domains import (
     check_domain_use,
     domain_index,
+    encode_domains,
     of_domains,
     read_columns,
 )
@@ -434,3 +435,25 @@ class TiedLinearModel(CallbackSupportMixin, VersionedEstimator):
             X, bounds, order=order, skip=skip, fit_intercept=self.fit_intercept
         )
         return design, members
+
+    def _check_kept(self) -> None:
+        """Check that the curvature at the fit was kept."""
+        check_is_fitted(self)
+        if not hasattr(self, "_curvature"):
+            raise ValueError(
+                f"This {type(self).__name__} was fitted with store_covariance=False, "
+                "and knows nothing about how sure it is. Fit it again with "
+                "store_covariance=True."
+            )
+
+    def _place(self, domain: Any) -> int | None:
+        """Return the number of a domain, the number of domains where it is not seen."""
+        self._check_kept()
+        if domain is None:
+            return None
+        if not hasattr(self, "domains_"):
+            raise ValueError(
+                f"domain={domain!r} was given, but the model was fitted without "
+                "domains. Leave it out."
+            )
+        return int(domain_index(self, encode_domains([domain], "domain", 1))[0])

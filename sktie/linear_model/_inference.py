@@ -8,9 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import expit, ndtri
-from sklearn.utils.validation import check_is_fitted
 
-from sktie._domains import domain_index, encode_domains
 from sktie._leave_one_out import Survey, row_spreads, survey
 from sktie._linalg import TINY, cholesky, lower_inverse
 from sktie._loss import ClassLoss, classification_loss, of_classes, probability
@@ -323,27 +321,6 @@ class InferenceMixin(TiedLinearModel):
 
     def _loss(self) -> ClassLoss:
         return classification_loss(len(self.classes_))
-
-    def _check_kept(self) -> None:
-        check_is_fitted(self)
-        if not hasattr(self, "_curvature"):
-            raise ValueError(
-                f"This {type(self).__name__} was fitted with store_covariance=False, "
-                "and knows nothing about how sure it is. Fit it again with "
-                "store_covariance=True."
-            )
-
-    def _place(self, domain: Any) -> int | None:
-        """Return the number of a domain, the number of domains where it is not seen."""
-        self._check_kept()
-        if domain is None:
-            return None
-        if not hasattr(self, "domains_"):
-            raise ValueError(
-                f"domain={domain!r} was given, but the model was fitted without "
-                "domains. Leave it out."
-            )
-        return int(domain_index(self, encode_domains([domain], "domain", 1))[0])
 
     def _covariance(
         self, place: int | None, kind: str, known: Any = None
