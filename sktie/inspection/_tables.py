@@ -5,7 +5,8 @@ from __future__ import annotations
 from html import escape
 
 #: Readable on a light and on a dark page: both colours are the page's own.
-CELL = "padding:.25em .8em;text-align:right;border:0;background:none;color:inherit"
+CELL = "padding:.25em .8em;text-align:right;white-space:nowrap;border:0;background:none"
+CELL += ";color:inherit"
 RULE = "border-top:1px solid rgba(128,128,128,.6)"
 
 #: A caption and how many columns it stands over.
