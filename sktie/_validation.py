@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -46,29 +47,32 @@ def unchanged_on_error(estimator: Any) -> Iterator[None]:
         raise
 
 
-def is_frame(X: Any) -> bool:
-    """Whether X is a data frame (pandas, polars, pyarrow)."""
-    return hasattr(X, "columns") or hasattr(X, "column_names")
-
-
-def layer_number(layer: Any, n_layers: int, what: str) -> int:
-    """Return the number of a layer from 0, checked; negative ones count from the end.
+def checked_number(name: str, given: Any, count: int, what: str) -> int:
+    """Return the number of one of several things, from 0; negative ones from the end.
 
     Parameters
     ----------
-    layer : int
+    name : str
+        The parameter.
+    given : int
         As the user gave it.
-    n_layers : int
-        How many there are.
+    count : int
+        How many things there are.
     what : str
-        Which layers these are, for the message.
+        Which things these are, for the message.
     """
-    whole = isinstance(layer, int) or hasattr(layer, "__index__")
-    if isinstance(layer, bool) or not whole or not -n_layers <= layer < n_layers:
-        choice = "another model"
-        if n_layers:
-            choice = f"a whole number from 0 to {n_layers - 1}"
+    try:
+        number = -count - 1 if isinstance(given, bool) else operator.index(given)
+    except TypeError:
+        number = -count - 1
+    if not -count <= number < count:
         raise ValueError(
-            f"layer={layer!r}, but the model has {n_layers} {what}. Use {choice}."
+            f"{name}={given!r}, but {what} have the numbers 0 to {count - 1}. Use one "
+            "of these; negative ones count from the end."
         )
-    return int(layer) % n_layers
+    return number % count
+
+
+def is_frame(X: Any) -> bool:
+    """Whether X is a data frame (pandas, polars, pyarrow)."""
+    return hasattr(X, "columns") or hasattr(X, "column_names")

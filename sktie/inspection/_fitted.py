@@ -1,4 +1,4 @@
-"""What the functions of this package start from: a fitted network, and its layers."""
+"""What the functions of this package start from: a fitted network."""
 
 from __future__ import annotations
 

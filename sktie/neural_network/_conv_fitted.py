@@ -19,11 +19,11 @@ from sktie._domains import of_domains
 from sktie._loss import most_probable, probability
 from sktie._parallel import workers
 from sktie._typing import Array, FloatArray, IntArray
-from sktie._validation import layer_number
 from sktie.neural_network._architecture import (
     Plan,
     build_network,
     by_layer,
+    convolution_number,
     parameters_from,
     plan_layers,
     tile_size,
@@ -56,6 +56,7 @@ class FittedConvolutions(
     n_iter_: int
     _domain_coef: FloatArray | None
     _domain_intercept: FloatArray | None
+    _units: FloatArray
 
     def to_shared(self) -> Self:
         """Return a model with one kernel for all locations: the mean of them all.
@@ -70,7 +71,7 @@ class FittedConvolutions(
         check_is_fitted(self)
         shared: Self = clone(self).set_params(tie=np.inf)
         fitted = {name: vars(self)[name] for name in vars(self) if name[-1] == "_"}
-        for name in ("_dtype", "_domain_coef", "_domain_intercept"):
+        for name in ("_dtype", "_domain_coef", "_domain_intercept", "_units"):
             fitted[name] = vars(self)[name]
         shared.__dict__.update(fitted)
         shared.layers_ = shared._plan(self._dropped)
@@ -196,13 +197,7 @@ class FittedConvolutions(
             The layer's outputs, pooled and activated.
         """
         check_is_fitted(self)
-        n_layers = sum(part["kind"] == "convolution" for part in self.layers_)
-        if n_layers == 0:
-            raise ValueError(
-                "The model has no convolution, so there are no maps. Give it filters, "
-                "or call transform."
-            )
-        number = layer_number(layer, n_layers, "convolutions")
+        number = convolution_number(layer, self.layers_)
         maps = self._outputs(self._pixels_of(X), number + 1)
         return np.ascontiguousarray(maps.transpose(0, 1, 3, 2))
 
