@@ -24,7 +24,7 @@ from sktie._parallel import Workers, workers
 from sktie._problem import TiedProblem
 from sktie._scalar_loss import Poisson
 from sktie._tie import TiedCoordinates
-from sktie._typing import FloatArray
+from sktie._typing import Decay, FloatArray, HandleUnknown, Solver
 from sktie._validation import check_parameters, unchanged_on_error
 from sktie.linear_model._base import REMEDIES
 from sktie.linear_model._forms import check_counts
@@ -216,11 +216,11 @@ class TiedPoissonRegressor(TiedLinearRegressor):
         *,
         tie: float = 1.0,
         alpha: float = 1.0,
-        decay: str = "each",
+        decay: Decay = "each",
         tie_intercept: bool | float = True,
         fit_intercept: bool = True,
-        handle_unknown: str = "error",
-        solver: str = "auto",
+        handle_unknown: HandleUnknown = "error",
+        solver: Solver = "auto",
         tol: float = 1e-8,
         max_iter: int = 1000,
         warm_start: bool = False,
@@ -246,7 +246,7 @@ class TiedPoissonRegressor(TiedLinearRegressor):
         tags.target_tags.positive_only = True
         return tags
 
-    @with_callbacks  # type: ignore[untyped-decorator]
+    @with_callbacks
     def fit(
         self,
         X: Any,
