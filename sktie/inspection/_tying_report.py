@@ -173,7 +173,7 @@ class TyingReport:
         return "\n".join([self._title(), "", table, "", *self._notes()])
 
     def _repr_html_(self) -> str:
-        table = html_table(self._spans(), self._cells(), last="all")
+        table = html_table(self._spans(), self._cells(), ruled="all")
         notes = "<br/>".join(escape(note) for note in self._notes())
         return f"<div><p>{escape(self._title())}</p>{table}<p>{notes}</p></div>"
 

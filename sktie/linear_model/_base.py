@@ -14,12 +14,11 @@ from sklearn.utils.validation import check_is_fitted
 from sktie._compat import WRAPPER_FRAMES, CallbackSupportMixin
 from sktie._design import Design, group_rows
 from sktie._domains import (
-    Domains,
-    check_columns,
     check_domain_use,
     domain_index,
+    encode_domains,
     of_domains,
-    read_domains,
+    read_columns,
 )
 from sktie._features import (
     Dependencies,
@@ -58,34 +57,6 @@ class TiedLinearModel(CallbackSupportMixin, VersionedEstimator):
     __metadata_request__fit: ClassVar = {"sample_domain": True}
     __metadata_request__predict: ClassVar = {"sample_domain": True}
     __metadata_request__score: ClassVar = {"sample_domain": True}
-
-    def _columns(
-        self, X: Any, sample_domain: Any, reset: bool
-    ) -> tuple[Any, int | None, Domains | None]:
-        """Check names and number of columns; split off the domain of each row.
-
-        Returns
-        -------
-        X : array-like
-            What is left to be validated as numbers.
-        skip : int or None
-            Where X still holds the column of the domains.
-        domains : Domains or None
-            The domain of each row.
-        """
-        check_columns(self, X, reset)
-        columns, domains = read_domains(self, X, sample_domain)
-        if reset:
-            self._name_coefs(columns.place)
-        return columns.X, columns.skip, domains
-
-    def _name_coefs(self, place: int | None) -> None:
-        """Set the names of the coefficients: of all columns but the one at place."""
-        self.__dict__.pop("coef_feature_names_", None)
-        names = getattr(self, "feature_names_in_", None)
-        if names is not None:
-            names = names if place is None else np.delete(names, place)
-            self.coef_feature_names_ = names
 
     @property
     def _has_tie(self) -> bool:
@@ -466,7 +437,7 @@ class TiedLinearModel(CallbackSupportMixin, VersionedEstimator):
         With domains the last of these, the shared centre, is for those not seen.
         """
         check_is_fitted(self)
-        X, skip, domains = self._columns(X, sample_domain, reset=False)
+        X, skip, domains = read_columns(self, X, sample_domain, reset=False)
         X = check_array(
             X, accept_sparse="csr", dtype=[np.float64, self.coef_.dtype], estimator=self
         )
@@ -484,3 +455,25 @@ class TiedLinearModel(CallbackSupportMixin, VersionedEstimator):
             X, bounds, order=order, skip=skip, fit_intercept=self.fit_intercept
         )
         return design, members
+
+    def _check_kept(self) -> None:
+        """Check that the curvature at the fit was kept."""
+        check_is_fitted(self)
+        if not hasattr(self, "_curvature"):
+            raise ValueError(
+                f"This {type(self).__name__} was fitted with store_covariance=False, "
+                "and knows nothing about how sure it is. Fit it again with "
+                "store_covariance=True."
+            )
+
+    def _place(self, domain: Any) -> int | None:
+        """Return the number of a domain, the number of domains where it is not seen."""
+        self._check_kept()
+        if domain is None:
+            return None
+        if not hasattr(self, "domains_"):
+            raise ValueError(
+                f"domain={domain!r} was given, but the model was fitted without "
+                "domains. Leave it out."
+            )
+        return int(domain_index(self, encode_domains([domain], "domain", 1))[0])

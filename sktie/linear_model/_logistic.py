@@ -17,7 +17,7 @@ from sktie._compat import (
     with_callbacks,
 )
 from sktie._design import Design, group_rows
-from sktie._domains import Domains
+from sktie._domains import Domains, read_columns
 from sktie._features import Dependencies
 from sktie._graph import DomainGraph
 from sktie._labels import (
@@ -31,7 +31,19 @@ from sktie._parallel import Workers, workers
 from sktie._prior import check_unlabeled
 from sktie._problem import TiedProblem
 from sktie._tie import Tie, ToFixed, ToMean
-from sktie._typing import Array, FloatArray, IntArray, IterationHook, Matrix
+from sktie._typing import (
+    Array,
+    Auto,
+    ClassWeight,
+    Decay,
+    FloatArray,
+    HandleUnknown,
+    IntArray,
+    IterationHook,
+    Matrix,
+    MetricName,
+    Solver,
+)
 from sktie._validation import check_parameters, unchanged_on_error
 from sktie.linear_model._base import REMEDIES
 from sktie.linear_model._classifier import TiedLinearClassifier
@@ -404,20 +416,20 @@ class TiedLogisticRegression(UpdateMixin, TiedLinearClassifier):
         *,
         graph: Any = None,
         tie: Any = 1.0,
-        C: float | str = 1.0,
+        C: float | Auto = 1.0,
         max_distance: float | None = None,
-        metric: str = "identity",
-        decay: str = "each",
+        metric: MetricName = "identity",
+        decay: Decay = "each",
         tie_intercept: bool | float = True,
         feature_ties: Any = None,
         feature_tie: float = 1.0,
         feature_shares: Any = None,
         fit_intercept: bool = True,
-        class_weight: Any = None,
-        unlabeled: Any = None,
-        handle_unknown: str = "error",
+        class_weight: ClassWeight = None,
+        unlabeled: int | str | None = None,
+        handle_unknown: HandleUnknown = "error",
         store_covariance: bool = False,
-        solver: str = "auto",
+        solver: Solver = "auto",
         tol: float = 1e-8,
         max_iter: int = 1000,
         warm_start: bool = False,
@@ -447,7 +459,7 @@ class TiedLogisticRegression(UpdateMixin, TiedLinearClassifier):
         self.verbose = verbose
         self.n_jobs = n_jobs
 
-    @with_callbacks  # type: ignore[untyped-decorator]
+    @with_callbacks
     def fit(
         self,
         X: Any,
@@ -525,7 +537,7 @@ class TiedLogisticRegression(UpdateMixin, TiedLinearClassifier):
         classes: Array | None = None,
     ) -> _Rows:
         """Validate and encode the training rows."""
-        X, skip, domains = self._columns(X, sample_domain, reset=True)
+        X, skip, domains = read_columns(self, X, sample_domain, reset=True)
         X, y = check_X_y(
             X, y, accept_sparse="csr", dtype=[np.float64, np.float32], estimator=self
         )

@@ -19,6 +19,7 @@ from sktie._parallel import Workers, workers
 from sktie._problem import TiedProblem
 from sktie._scalar_loss import Poisson
 from sktie._tie import Tie
+from sktie._typing import Decay, HandleUnknown, Solver
 from sktie._validation import check_parameters, unchanged_on_error
 from sktie.linear_model._counts import (
     POISSON_REMEDIES,
@@ -233,14 +234,14 @@ class TiedPoissonRegressor(TiedCountRegressor):
         tie: Any = 1.0,
         alpha: float = 1.0,
         max_distance: float | None = None,
-        decay: str = "each",
+        decay: Decay = "each",
         tie_intercept: bool | float = True,
         feature_ties: Any = None,
         feature_tie: float = 1.0,
         feature_shares: Any = None,
         fit_intercept: bool = True,
-        handle_unknown: str = "error",
-        solver: str = "auto",
+        handle_unknown: HandleUnknown = "error",
+        solver: Solver = "auto",
         tol: float = 1e-8,
         max_iter: int = 1000,
         warm_start: bool = False,
@@ -266,7 +267,7 @@ class TiedPoissonRegressor(TiedCountRegressor):
         self.verbose = verbose
         self.n_jobs = n_jobs
 
-    @with_callbacks  # type: ignore[untyped-decorator]
+    @with_callbacks
     def fit(
         self,
         X: Any,

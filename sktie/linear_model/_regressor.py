@@ -13,7 +13,7 @@ from sklearn.utils import check_X_y
 from sklearn.utils.validation import check_is_fitted
 
 from sktie._design import Design, group_rows
-from sktie._domains import Domains, domain_index, encode_domains
+from sktie._domains import Domains, domain_index, encode_domains, read_columns
 from sktie._graph import DomainGraph
 from sktie._labels import check_weight
 from sktie._tie import Tie, ToFixed, ToMean
@@ -104,7 +104,7 @@ class TiedLinearRegressor(RegressorMixin, TiedLinearModel):
         self, X: Any, y: Any, sample_weight: Any, sample_domain: Any
     ) -> RegressionRows:
         """Validate the training rows, and bring those of each domain together."""
-        X, skip, domains = self._columns(X, sample_domain, reset=True)
+        X, skip, domains = read_columns(self, X, sample_domain, reset=True)
         X, y = check_X_y(
             X,
             y,

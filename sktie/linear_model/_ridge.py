@@ -17,7 +17,7 @@ from sktie._compat import (
     with_callbacks,
 )
 from sktie._parallel import Workers, workers
-from sktie._typing import FloatArray
+from sktie._typing import Auto, Decay, FloatArray, HandleUnknown, MetricName
 from sktie._validation import check_parameters, unchanged_on_error
 from sktie.linear_model._evidence import AUTO
 from sktie.linear_model._graph import learns, read_relations
@@ -260,16 +260,16 @@ class TiedRidge(RidgeUpdates):
         *,
         graph: Any = None,
         tie: Any = 1.0,
-        alpha: float | str = 1.0,
+        alpha: float | Auto = 1.0,
         max_distance: float | None = None,
-        metric: str = "identity",
-        decay: str = "each",
-        tie_intercept: bool | float | str = True,
+        metric: MetricName = "identity",
+        decay: Decay = "each",
+        tie_intercept: bool | float | Auto = True,
         feature_ties: Any = None,
         feature_tie: float = 1.0,
         feature_shares: Any = None,
         fit_intercept: bool = True,
-        handle_unknown: str = "error",
+        handle_unknown: HandleUnknown = "error",
         store_covariance: bool = False,
         n_jobs: int | None = None,
     ) -> None:
@@ -289,7 +289,7 @@ class TiedRidge(RidgeUpdates):
         self.store_covariance = store_covariance
         self.n_jobs = n_jobs
 
-    @with_callbacks  # type: ignore[untyped-decorator]
+    @with_callbacks
     def fit(
         self, X: Any, y: Any, sample_weight: Any = None, *, sample_domain: Any = None
     ) -> TiedRidge:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils.metaestimators import available_if
 
+from sktie._compat import available_if
 from sktie._domains import check_columns
 from sktie._moments import Moments
 from sktie._parallel import workers
@@ -167,8 +167,8 @@ class RidgeUpdates(RidgeInference):
             mass += held[-1]
         return mass, mean, gram
 
-    @available_if(is_its_own_past)  # type: ignore[untyped-decorator]
-    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
+    @available_if(is_its_own_past)
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Update the model by a batch of rows; needs ``store_covariance=True``.
 
         The first call fits the model to its rows. Each one after that minimises the

@@ -11,7 +11,7 @@ from sklearn.utils import check_array
 
 from sktie._compat import Interval, StrOptions, with_callbacks
 from sktie._labels import check_weight
-from sktie._typing import FloatArray, IntArray
+from sktie._typing import Decay, FloatArray, HandleUnknown, IntArray, Solver
 from sktie._validation import check_parameters
 from sktie.linear_model._counts import (
     POISSON_REMEDIES,
@@ -194,14 +194,14 @@ class TiedPoissonRegressorCV(HoldingOut, TiedCountRegressor):
         scoring: Any = None,
         one_standard_error: bool = False,
         refit: bool = True,
-        decay: str = "each",
+        decay: Decay = "each",
         tie_intercept: bool | float = True,
         feature_ties: Any = None,
         feature_tie: float = 1.0,
         feature_shares: Any = None,
         fit_intercept: bool = True,
-        handle_unknown: str = "error",
-        solver: str = "auto",
+        handle_unknown: HandleUnknown = "error",
+        solver: Solver = "auto",
         tol: float = 1e-8,
         max_iter: int = 1000,
         verbose: int = 0,
@@ -228,7 +228,7 @@ class TiedPoissonRegressorCV(HoldingOut, TiedCountRegressor):
         self.verbose = verbose
         self.n_jobs = n_jobs
 
-    @with_callbacks  # type: ignore[untyped-decorator]
+    @with_callbacks
     def fit(
         self,
         X: Any,

@@ -10,7 +10,7 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import KFold
 
 from sktie._compat import Interval, StrOptions, with_callbacks
-from sktie._typing import FloatArray, IntArray
+from sktie._typing import Decay, FloatArray, HandleUnknown, IntArray, MetricName
 from sktie._validation import check_parameters
 from sktie.linear_model._ridge import TiedRidge
 from sktie.linear_model._ridge_inference import RidgeInference
@@ -188,14 +188,14 @@ class TiedRidgeCV(HoldingOut, RidgeInference):
         scoring: Any = None,
         one_standard_error: bool = False,
         refit: bool = True,
-        metric: str = "identity",
-        decay: str = "each",
+        metric: MetricName = "identity",
+        decay: Decay = "each",
         tie_intercept: bool | float = True,
         feature_ties: Any = None,
         feature_tie: float = 1.0,
         feature_shares: Any = None,
         fit_intercept: bool = True,
-        handle_unknown: str = "error",
+        handle_unknown: HandleUnknown = "error",
         store_covariance: bool = False,
         verbose: int = 0,
         n_jobs: int | None = None,
@@ -220,7 +220,7 @@ class TiedRidgeCV(HoldingOut, RidgeInference):
         self.verbose = verbose
         self.n_jobs = n_jobs
 
-    @with_callbacks  # type: ignore[untyped-decorator]
+    @with_callbacks
     def fit(
         self, X: Any, y: Any, sample_weight: Any = None, *, sample_domain: Any = None
     ) -> TiedRidgeCV:
