@@ -13,6 +13,7 @@ from sklearn.utils._param_validation import (
     Interval,
     InvalidParameterError,
     StrOptions,
+    make_constraint,
     validate_parameter_constraints,
 )
 from sklearn.utils.metaestimators import available_if as _available_if
@@ -50,6 +51,7 @@ __all__ = [
     "available_if",
     "check_sample_weight",
     "fit_callbacks",
+    "make_constraint",
     "n_samples_of",
     "set_glm_loss",
     "sgd_optimizer",

@@ -160,7 +160,7 @@ class Design:
             step = self.rows_per_block(self.dtype.itemsize * self.X.shape[1])
         starts = range(0, self.n_rows, step)
         blocks = [self._block(a, min(a + step, self.n_rows)) for a in starts]
-        cuts = np.linspace(0, len(blocks), self.n_lanes + 1).astype(int)
+        cuts = _cuts(0, len(blocks), self.n_lanes)
         lanes = [blocks[a:b] for a, b in pairwise(cuts)]
         return [lane for lane in lanes if lane]
 
@@ -196,8 +196,7 @@ class Design:
             a, b = int(self.bounds[domain]), int(self.bounds[domain + 1])
             most = min((b - a) // PIECE_ROWS, MAX_LANES)
             n_pieces = max(1, min((b - a) * row_work // PIECE_WORK, most))
-            cuts = np.linspace(a, b, n_pieces + 1).astype(int)
-            for c, d in pairwise(cuts):
+            for c, d in pairwise(_cuts(a, b, n_pieces)):
                 pieces.append((domain, _blocks(domain, c, d, step)))
         self._domain_blocks[key] = pieces
         return pieces
@@ -493,6 +492,14 @@ class Design:
         return Design(
             self.X[places], bounds, skip=self.skip, fit_intercept=self.fit_intercept
         )
+
+
+def _cuts(start: int, stop: int, n_parts: int) -> list[int]:
+    """Return where parts of about equal length begin, and the end."""
+    if n_parts == 1:  # as always for small data, where linspace takes long
+        return [start, stop]
+    found: list[int] = np.linspace(start, stop, n_parts + 1).astype(int).tolist()
+    return found
 
 
 def _blocks(domain: int, start: int, stop: int, step: int) -> list[Block]:

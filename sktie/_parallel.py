@@ -25,8 +25,10 @@ _Result = TypeVar("_Result")
 
 
 @cache
-def _blas() -> Any:
-    return ThreadpoolController().select(user_api="blas")
+def _blas() -> list[Any]:
+    """Return the BLAS libraries; to limit them by the controller takes long."""
+    found: list[Any] = ThreadpoolController().select(user_api="blas").lib_controllers
+    return found
 
 
 def _take_control() -> None:
@@ -46,13 +48,15 @@ class _SerialBlas:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._holders = 0
-        self._limiter: Any = None
+        self._before: list[int] = []
 
     def __enter__(self) -> None:
         with self._lock:
             if self._holders == 0:
                 _take_control()
-                self._limiter = _blas().limit(limits=1)
+                self._before = [library.num_threads for library in _blas()]
+                for library in _blas():
+                    library.set_num_threads(1)
             self._holders += 1
 
     def __exit__(self, *exc_info: object) -> None:
@@ -60,7 +64,8 @@ class _SerialBlas:
             self._holders -= 1
             if self._holders == 0:
                 _take_control()
-                self._limiter.restore_original_limits()
+                for library, number in zip(_blas(), self._before, strict=True):
+                    library.set_num_threads(number)
                 _take_control()
 
 
@@ -77,7 +82,7 @@ def n_threads(n_jobs: int | None) -> int:
         cores = os.cpu_count() or 1
     # Inside joblib's workers, or under threadpool_limits, BLAS has been told how
     # many cores are ours.
-    allowed = [library["num_threads"] for library in _blas().info()]
+    allowed = [library.num_threads for library in _blas()]
     return max(1, min([cores, *map(int, allowed)]))
 
 

@@ -12,6 +12,7 @@ the edges of a graph (`Graph`).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import cached_property
 from typing import Any, final
 
 import numpy as np
@@ -220,9 +221,29 @@ class Tie:
         self.structure = structure
         self.strength = np.asarray(strength, dtype=np.float64)
         self.metric = metric
-        self.shared = np.isinf(self.strength)
-        self.scale, self.weight = scaled_tie(self.strength)
-        self._finite = np.where(self.shared, 0.0, self.strength)
+
+    @cached_property
+    def shared(self) -> Array:
+        """Which coefficients are shared, bool in the shape of `strength`."""
+        return np.asarray(np.isinf(self.strength))
+
+    @cached_property
+    def _scaled(self) -> tuple[Any, Any]:
+        return scaled_tie(self.strength)
+
+    @property
+    def scale(self) -> Any:
+        """Unit of the deviations."""
+        return self._scaled[0]
+
+    @property
+    def weight(self) -> Any:
+        """Strength in that unit."""
+        return self._scaled[1]
+
+    @cached_property
+    def _finite(self) -> FloatArray:
+        return np.where(self.shared, 0.0, self.strength)
 
     def project(self, members: FloatArray) -> FloatArray:
         """Return the nearest members that agree in every coefficient."""

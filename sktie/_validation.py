@@ -5,18 +5,44 @@ from __future__ import annotations
 import operator
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 from sktie._compat import (
     InvalidParameterError,
+    make_constraint,
     validate_parameter_constraints,
 )
 
 
+@lru_cache(maxsize=64)
+def _constraints_of(kind: Any) -> dict[str, list[Any]]:
+    """Return the constraints of a class as objects: made once, not for every fit."""
+    return {
+        name: [make_constraint(constraint) for constraint in constraints]
+        for name, constraints in kind._parameter_constraints.items()
+        if constraints != "no_validation"
+    }
+
+
+def _satisfies(estimator: Any) -> bool:
+    """Whether each parameter satisfies one of its constraints."""
+    kind: Any = type(estimator)
+    for name, constraints in _constraints_of(kind).items():
+        value = getattr(estimator, name)
+        for constraint in constraints:
+            if constraint.is_satisfied_by(value):
+                break
+        else:
+            return False
+    return True
+
+
 def check_parameters(estimator: Any, remedies: dict[str, str]) -> None:
     """Check constructor parameters; add the remedy to scikit-learn's message."""
+    if _satisfies(estimator):
+        return
     constraints = estimator._parameter_constraints
-    # get_params would inspect the signature, which takes longer than a small fit.
     parameters = {name: getattr(estimator, name) for name in constraints}
     try:
         validate_parameter_constraints(

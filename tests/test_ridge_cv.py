@@ -7,6 +7,7 @@ from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, ShuffleSplit
 
 from sktie import TiedRidge, TiedRidgeCV
+from sktie.linear_model._ridge_path import RidgePath
 from tests.ridge_oracles import make_rows
 
 INF = np.inf
@@ -15,12 +16,13 @@ INF = np.inf
 def brute_force(model, X, y, domain, weight=None):
     """Predictions of each row by a fit without it."""
     found = np.empty(y.shape)
+    named = model.pair is None and domain is not None
     for i in range(len(y)):
         rest = np.arange(len(y)) != i
         w = None if weight is None else weight[rest]
-        mine = {"sample_domain": domain[rest]} if model.pair is None else {}
+        mine = {"sample_domain": domain[rest]} if named else {}
         model.fit(X[rest], y[rest], w, **mine)
-        mine = {"sample_domain": domain[[i]]} if model.pair is None else {}
+        mine = {"sample_domain": domain[[i]]} if named else {}
         found[i] = model.predict(X[[i]], **mine)[0]
     return found
 
@@ -84,6 +86,61 @@ def test_without_a_pair_it_chooses_as_ridgecv(fit_intercept, n_targets):
         assert ours.best_score_ == pytest.approx(theirs.best_score_, rel=1e-9)
         np.testing.assert_allclose(ours.coef_, theirs.coef_, rtol=1e-9)
         np.testing.assert_allclose(ours.intercept_, theirs.intercept_, rtol=1e-9)
+
+
+def told(monkeypatch, model, X, y, weight=None, *, at_once=True):
+    """The fitted model, and what callbacks would be told of each setting."""
+    found = []
+
+    def tell(self, place, progress, score, callback):
+        found.append((*place, *progress, score))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(TiedRidgeCV, "_tell", tell)
+        if not at_once:
+            patched.setattr(RidgePath, "without_each_row_at", lambda path, alphas: None)
+        else:
+            patched.delattr(RidgePath, "without_each_row")
+        model.fit(X, y, weight)
+    return model, found
+
+
+@pytest.mark.parametrize("scoring", [None, "neg_mean_absolute_error", "r2"])
+@pytest.mark.parametrize("weights", [False, True])
+@pytest.mark.parametrize("n_targets", [None, 3])
+@pytest.mark.parametrize(
+    "form",
+    [{}, {"fit_intercept": False}, {"feature_ties": [[0, 1]]}, {"container": "csr"}],
+    ids=str,
+)
+def test_all_decays_at_once_are_those_one_by_one(
+    form, n_targets, weights, scoring, monkeypatch
+):
+    X, y, _, weight = make_rows((20, 20), 5, n_targets, weights=weights)
+    form = dict(form)
+    X = sp.csr_array(X + 3.0) if form.pop("container", None) else X + 3.0
+    form |= {"alphas": [1e-8, 0.1, 1.0, 1e4], "scoring": scoring}
+    one, told_once = told(monkeypatch, TiedRidgeCV(**form), X, y, weight)
+    each, told_each = told(
+        monkeypatch, TiedRidgeCV(**form), X, y, weight, at_once=False
+    )
+    assert (one.alpha_, one.tie_) == (each.alpha_, each.tie_)
+    np.testing.assert_allclose(told_once, told_each, rtol=1e-10)
+    np.testing.assert_allclose(one.scores_, each.scores_, rtol=1e-10)
+    np.testing.assert_allclose(
+        one.standard_errors_, each.standard_errors_, rtol=1e-10, equal_nan=True
+    )
+    np.testing.assert_array_equal(one.coef_, each.coef_)
+
+
+@pytest.mark.parametrize("alphas", [[0.0, 1.0], [1e-14, 1.0]], ids=str)
+def test_decays_that_leave_rows_alone_are_taken_one_by_one(alphas):
+    X, y, _, _ = make_rows((4, 4), 7)
+    model = TiedRidgeCV(alphas=alphas).fit(X, y)
+    assert "a row alone determines" in model.failures_[alphas[0], INF]
+    assert np.isneginf(model.scores_[0, 0])
+    errors = np.square(y - brute_force(TiedRidge(), X, y, None))
+    assert model.best_score_ == pytest.approx(-errors.mean(), rel=1e-10)
 
 
 @pytest.mark.parametrize("mean", [0.0, 1e5])

@@ -206,6 +206,9 @@ class CountPath:
         """Return leave-one-out predictions, in the design's order."""
         return self._path.without_each_row(stop)
 
+    def without_each_row_at(self, alphas: FloatArray) -> None:
+        """Return nothing; see `Path`."""
+
 
 def inverse(alpha: float) -> float:
     """Return the C that has the decay alpha."""

@@ -206,6 +206,9 @@ class Path:
             raw[row] = problem.design.row(int(row)) @ own.T
         return raw, left
 
+    def without_each_row_at(self, Cs: FloatArray) -> None:
+        """Return nothing: every fit begins where another ended; see `RidgePath`."""
+
     @staticmethod
     def _check_open(posterior: Posterior) -> None:
         """Check that rows and decay determine all coefficients."""

@@ -210,3 +210,6 @@ class RelatedRidgePath:
     def without_each_row(self, stop: RelatedStop) -> tuple[FloatArray, IntArray]:
         """Raise: leaving one out needs the Hessian over all domains."""
         raise NoMinimum("leave-one-out is not available with graph=")
+
+    def without_each_row_at(self, alphas: FloatArray) -> None:
+        """Return nothing: see `RidgePath`."""

@@ -16,13 +16,14 @@ from sktie._squares import SquaresMinimum, TiedSquares
 from sktie._typing import Array, FloatArray, IntArray
 from sktie.linear_model._path import NoMinimum
 from sktie.linear_model._regressor import RegressionRows
+from sktie.linear_model._ridge_axes import PrincipalAxes, principal_axes
 
 #: Numbers that the Gram matrices of all domains may hold: 1 GiB.
 MOST_NUMBERS = 1 << 27
 #: Numbers of rows in their principal axes that are kept: half a GiB.
 MOST_SCORES = 1 << 26
-#: Least eigenvalue, relative to the largest, that rounding leaves something of.
-SOUND = 1e-12
+#: Numbers that leaving rows out at several decays at once may take: 32 MiB.
+MOST_AT_ONCE = 1 << 22
 #: A leverage this near to 1 leaves a prediction to its own row, but for rounding.
 ALONE = 1e-9
 
@@ -66,22 +67,6 @@ class RidgeStop:
     def progress(self) -> tuple[int, float, float]:
         """Iterations, objective and relative gap, as callbacks are told."""
         return 0, float(self.minimum.values.sum()), 0.0
-
-
-@dataclass(frozen=True)
-class _Scores:
-    """Rows in the principal axes of their domains.
-
-    Attributes
-    ----------
-    values : ndarray of shape (n_domains, n_features)
-        Eigenvalues of the Gram matrices.
-    blocks : list of (slice, int, ndarray)
-        Places of rows, their domain, and their squared coordinates.
-    """
-
-    values: FloatArray
-    blocks: list[tuple[slice, int, FloatArray]]
 
 
 class RidgePath:
@@ -221,6 +206,41 @@ class RidgePath:
         raw -= (leverage / left)[:, np.newaxis] * (self.rows.y - raw)
         return raw, np.empty(0, dtype=np.intp)
 
+    def without_each_row_at(
+        self, alphas: FloatArray
+    ) -> tuple[FloatArray, FloatArray] | None:
+        """Return what `without_each_row` would at several decays, all at once.
+
+        Of one model that nothing ties, and where every fit has a minimum of its own by
+        far: otherwise None, and fits one by one know why.
+
+        Parameters
+        ----------
+        alphas : array of shape (n_alphas,)
+            Decays, ascending.
+
+        Returns
+        -------
+        raw : ndarray of shape (n_alphas, n_rows, n_outputs)
+            Predictions.
+        values : ndarray of shape (n_alphas,)
+            The objective of the fits, over all targets.
+        """
+        size = len(alphas) * self.rows.y.size
+        if self.model._has_tie or not self._has_axes or size > MOST_AT_ONCE:
+            return None
+        found = self._axes.fits(alphas) if alphas[0] > 0 else None
+        if found is None:
+            return None
+        raw, leverage, values = found
+        if self.rows.weight is not None:
+            leverage *= self.rows.weight
+        left = 1.0 - leverage
+        if (left < ALONE).any():
+            return None
+        raw -= (leverage / left)[..., np.newaxis] * (self.rows.y - raw)
+        return raw, values
+
     def _fitted(self, stop: RidgeStop) -> FloatArray:
         """Return the predictions of the fit, in the design's order and in float64."""
         problem, design = stop.problem, self.rows.design
@@ -239,45 +259,28 @@ class RidgePath:
         return found
 
     @cached_property
-    def _scores(self) -> _Scores:
-        """Squared principal components of all rows, for leverages of separate fits."""
-        moments, design = self._base.moments, self.rows.design
-        values, vectors = np.linalg.eigh(moments.gram)
-        values = np.maximum(values, 0.0)
+    def _axes(self) -> PrincipalAxes:
+        """All rows in their principal axes, for separate fits."""
+        return principal_axes(self._base.moments, self.rows.design, self.crew)
 
-        def rotate(item: tuple[int, list[Any]]) -> list[tuple[slice, int, FloatArray]]:
-            domain, blocks = item
-            return [
-                (
-                    slice(block.start, block.stop),
-                    domain,
-                    np.square(
-                        (design.features(block) - moments.mean[domain])
-                        @ vectors[domain]
-                    ),
-                )
-                for block in blocks
-            ]
-
-        parts = self.crew.map(rotate, design.tall_blocks)
-        return _Scores(values, [block for part in parts for block in part])
+    @property
+    def _has_axes(self) -> bool:
+        """Whether there is room for these."""
+        design = self.rows.design
+        return bool(design.n_rows * design.n_features <= MOST_SCORES)
 
     def _leverages(self, problem: TiedSquares) -> FloatArray:
         """Return the share of each row in its own prediction, (n_rows,)."""
         design, weight = self.rows.design, self.rows.weight
         n_features = design.n_features
         masses = problem.moments.mass
-        found = np.empty(design.n_rows)
         own_rows = problem.moments is self._base.moments
-        few = design.n_rows * n_features <= MOST_SCORES
-        if problem.apart and own_rows and few:
-            held = self._scores.values + problem.decay[:n_features]
-            if (held > SOUND * held.max(axis=1, initial=0.0, keepdims=True)).all():
-                for place, domain, squares in self._scores.blocks:
-                    found[place] = squares @ (1.0 / held[domain])
-                    if problem.free_intercept:
-                        found[place] += 1.0 / masses[domain]
-                return found if weight is None else found * weight
+        if problem.apart and own_rows and self._has_axes:
+            alpha = float(problem.decay.max(initial=0.0))
+            leverages = self._axes.leverages(alpha)
+            if leverages is not None:
+                return leverages if weight is None else leverages * weight
+        found = np.empty(design.n_rows)
         covariances = determined(problem.posterior()).covariances
 
         def measure(item: tuple[int, list[Any]]) -> None:

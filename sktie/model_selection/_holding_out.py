@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
+from functools import lru_cache
 from numbers import Integral
 from typing import Any, NamedTuple
 
@@ -125,22 +126,29 @@ class HoldingOut(BaseEstimator):
             (self._decays_tried.size, self.ties_.size), design.n_domains
         )
         held, in_design = self._held_rows(path, data)
-        back = np.argsort(in_design)
+        back: Any = slice(None) if design.order is None else np.argsort(in_design)
         held, places = held.take(back), in_design[back]
         self.failures_: dict[tuple[float, float], str] = {}
         self.cv_ = self._scheme(path)
         if isinstance(self.cv_, str):
             self.refits_ = np.zeros(data.n_rows, dtype=np.intp)
             scores.new_fold()
-            for place, stop in self._walk(path):
+            at_once = None
+            if self.ties_.size == 1:
+                at_once = path.without_each_row_at(self._decays_tried)
+            if at_once is not None:
+                raws, values = at_once
+                for i, score in enumerate(scores.add_all(raws[:, back], held)):
+                    self._tell((i, 0), (0, float(values[i]), 0.0), score, callback)
+            for place, stop in self._walk(path) if at_once is None else ():
                 try:
                     raw, refitted = path.without_each_row(stop)
                 except NoMinimum as error:
                     self.failures_[self._setting(place)] = str(error)
                     continue
                 self.refits_[in_design[refitted]] += 1
-                public = path.public(stop, raw)[back]
-                self._tell(place, stop, scores.add(place, public, held), callback)
+                score = scores.add(place, path.public(stop, raw)[back], held)
+                self._tell(place, stop.progress, score, callback)
             self.n_refitted_ = int(self.refits_.sum())
             return scores
         for train, test in self._splits(data, places, held):
@@ -179,7 +187,8 @@ class HoldingOut(BaseEstimator):
             for place, stop in self._walk(path):
                 path.store(stop)
                 raw = model._raw(rest.X, rest.sample_domain)
-                self._tell(place, stop, scores.add(place, raw, held), callback)
+                score = scores.add(place, raw, held)
+                self._tell(place, stop.progress, score, callback)
 
     def _setting(self, place: tuple[int, int]) -> tuple[float, float]:
         """Return decay and tie at a place of the grid."""
@@ -201,7 +210,7 @@ class HoldingOut(BaseEstimator):
     def _tell(
         self,
         place: tuple[int, int],
-        stop: Any,
+        progress: tuple[int, float, float],
         score: float,
         callback: IterationHook | None,
     ) -> None:
@@ -211,7 +220,7 @@ class HoldingOut(BaseEstimator):
                 f"{self._decay_name} {decay:8.3g}  tie {tie:8.3g}  score {score:.6g}"
             )
         if callback is not None:
-            callback(*stop.progress)
+            callback(*progress)
 
     def _splits(
         self, data: Data, places: IntArray, held: Held
@@ -319,15 +328,27 @@ def grid_of_ties(
 ) -> FloatArray:
     """Return the strengths to try, ascending, 0 and infinity among them."""
     if isinstance(ties, Integral):
-        middle: FloatArray = np.geomspace(weakest, strongest, int(ties) - 2)
-    else:
-        middle = strengths_of("ties", ties)
-        if (middle < 0).any():
-            raise ValueError(
-                f"ties holds {middle.min():g}; expected strengths from 0 (separate) to "
-                "inf (shared). Drop the negative ones."
-            )
-    return np.unique(np.concatenate([[0.0], middle, [np.inf]]))
+        return _even(weakest, strongest, int(ties) - 2).copy()
+    given = strengths_of("ties", ties)
+    if (given < 0).any():
+        raise ValueError(
+            f"ties holds {given.min():g}; expected strengths from 0 (separate) to "
+            "inf (shared). Drop the negative ones."
+        )
+    return _with_limits(given)
+
+
+def _with_limits(strengths: FloatArray) -> FloatArray:
+    return np.unique(np.concatenate([[0.0], strengths, [np.inf]]))
+
+
+@lru_cache(maxsize=64)
+def _even(weakest: float, strongest: float, number: int) -> FloatArray:
+    """Return strengths evenly spaced in logarithm, 0 and infinity; not to be changed.
+
+    Worked out once: for one model, whose tie does not count, it would be felt.
+    """
+    return _with_limits(np.geomspace(weakest, strongest, number))
 
 
 def strengths_of(name: str, values: Any) -> FloatArray:

@@ -34,7 +34,7 @@ class Held:
     weight: FloatArray
     domain: IntArray
 
-    def take(self, places: IntArray) -> Held:
+    def take(self, places: Any) -> Held:
         """Return some of the rows."""
         return Held(self.y[places], self.weight[places], self.domain[places])
 
@@ -71,10 +71,18 @@ def held_targets(rows: Any) -> tuple[Held, IntArray]:
 
 def mean_and_error(values: FloatArray, weight: FloatArray) -> tuple[float, float]:
     """Return the weighted mean of rows and its standard error."""
+    mean, error = means_and_errors(values, weight)
+    return float(mean), float(error)
+
+
+def means_and_errors(
+    values: FloatArray, weight: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return weighted means along the last axis, of rows, and standard errors."""
     mass = weight.sum()
-    mean = float(weight @ values / mass)
-    spread = np.square(weight) @ np.square(values - mean)
-    return mean, float(np.sqrt(spread) / mass)
+    means = np.asarray(values @ weight / mass)
+    spread = np.square(values - means[..., np.newaxis]) @ np.square(weight)
+    return means, np.asarray(np.sqrt(spread) / mass)
 
 
 class Predicted(ClassifierMixin, BaseEstimator):
@@ -157,11 +165,11 @@ def check_rowwise(scoring: Any) -> None:
 
 
 def _squares(raw: FloatArray, y: FloatArray) -> FloatArray:
-    return -np.asarray(np.square(y - raw).mean(axis=1))
+    return -np.asarray(np.square(y - raw).mean(axis=-1))
 
 
 def _distances(raw: FloatArray, y: FloatArray) -> FloatArray:
-    return -np.asarray(np.abs(y - raw).mean(axis=1))
+    return -np.asarray(np.abs(y - raw).mean(axis=-1))
 
 
 def deviances(raw: FloatArray, y: FloatArray) -> FloatArray:
@@ -172,7 +180,7 @@ def deviances(raw: FloatArray, y: FloatArray) -> FloatArray:
     return -2.0 * np.asarray(xlogy(counts, counts) - counts * (raw[:, 0] + 1.0) + mean)
 
 
-#: The same for regressors; targets count alike.
+#: The same for regressors; targets count alike. They take stacks of predictions too.
 ROWWISE_TARGETS = {
     "neg_mean_squared_error": _squares,
     "neg_mean_absolute_error": _distances,
@@ -241,6 +249,19 @@ class GridScores(ABC):
         self._sums[:, *place] += np.bincount(held.domain, weighted, minlength=size)
         self._masses[:, *place] += np.bincount(held.domain, held.weight, minlength=size)
         return mean
+
+    def add_all(self, raws: FloatArray, held: Held) -> list[float]:
+        """Return the scores of all settings of one tie, of regressors of one domain.
+
+        ``raws`` has their predictions along its first axis; see `add`.
+        """
+        if self._rowwise is None:
+            return [self.add((i, 0), raw, held) for i, raw in enumerate(raws)]
+        means, errors = means_and_errors(self._rowwise(raws, held.y), held.weight)
+        mass = held.weight.sum()
+        self._folds[-1][:, 0], self._errors[:, 0] = means, errors
+        self._sums[0, :, 0], self._masses[0, :, 0] = mass * means, mass
+        return list(map(float, means))
 
     @property
     def means(self) -> FloatArray:
