@@ -310,6 +310,10 @@ class Design:
                 self._dense[key] = out
         return out
 
+    def all_rows(self) -> FloatArray:
+        """Return the `dense_rows` of all rows, of small data."""
+        return self.dense_rows(Block(0, self.n_rows, ()))
+
     def _densified(self, block: Block) -> FloatArray:
         if self.order is None:
             rows = self.rows(block)

@@ -51,10 +51,11 @@ class LastPass:
 
     def was_at(self, problem: Any, members: FloatArray) -> bool:
         """Whether it was over these rows with these parameters, but for rounding."""
-        rows = problem.design, problem.y, problem.weight
-        if not self._rows or any(
-            a is not b for a, b in zip(rows, self._rows, strict=True)
-        ):
+        if not self._rows:
+            return False
+        design, y, weight = self._rows
+        same = problem.design is design and problem.y is y and problem.weight is weight
+        if not same:
             return False
         rounding = 4 * EPS * np.abs(self._members).max(initial=0.0)
         return bool(np.abs(members - self._members).max(initial=0.0) <= rounding)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -22,12 +23,20 @@ OVERFLOW = (
 )
 
 
+@cache
+def lapack(name: str, dtype: Any) -> Any:
+    """Return a function of LAPACK; to look for it takes as long as a small system."""
+    return get_lapack_funcs((name,), dtype=dtype)[0]
+
+
 def cholesky(matrix: FloatArray) -> FloatArray:
     """Return the lower Cholesky factor; semidefinite input gets a tiny ridge first."""
     if not np.isfinite(matrix).all():
         raise ValueError(OVERFLOW)
-    (potrf,) = get_lapack_funcs(("potrf",), (matrix,))
+    potrf = lapack("potrf", matrix.dtype)
     factor, info = potrf(matrix, lower=True, clean=True)
+    if info == 0:
+        return np.asarray(factor)
     ridge = 4 * EPS
     diagonal = np.diag(matrix)
     floor = ridge * (float(diagonal.max(initial=0.0)) or 1.0)
@@ -44,8 +53,7 @@ def lower_inverse(factor: FloatArray) -> FloatArray:
     """Return the inverse of a lower triangular matrix."""
     if factor.size == 0:
         return factor
-    (trtri,) = get_lapack_funcs(("trtri",), (factor,))
-    inverse, _ = trtri(factor, lower=True)
+    inverse, _ = lapack("trtri", factor.dtype)(factor, lower=True)
     return np.asarray(inverse)
 
 
@@ -134,7 +142,7 @@ class BlockArrow:
         parts = apply(self._factor, hessians)
         self._inverses = np.stack([inverse for inverse, _, _ in parts])
         self._edges = self._inverses
-        if len(self._loose) < len(scale):
+        if free_hub and len(self._loose) < len(scale):
             self._edges = np.stack([edge for _, edge, _ in parts])
         self._lu: FloatArray | None = None
         if free_hub:
@@ -148,6 +156,8 @@ class BlockArrow:
         system = scale[:, np.newaxis] * system * scale
         np.einsum("ii->i", system)[:] += self._weight[moving]
         inverse = lower_inverse(cholesky(system))
+        if not len(loose) and not len(firm):  # nothing couples the members
+            return inverse, inverse, inverse
         if len(loose) == len(hessian):
             return inverse, inverse, inverse.T @ inverse
         # Row of each coefficient among the moving ones; loose ones always move.
@@ -176,7 +186,7 @@ class BlockArrow:
         # LU, since the loose rows are scaled by `e`, which may be 0.
         largest = np.abs(system).max(axis=1, initial=0.0)
         self._row_scale = 1.0 / np.maximum(largest, TINY)
-        (getrf,) = get_lapack_funcs(("getrf",), (system,))
+        getrf = lapack("getrf", system.dtype)
         self._lu, self._pivots, _ = getrf(system * self._row_scale[:, np.newaxis])
         _lift_zero_pivots(self._lu)
 
@@ -202,7 +212,7 @@ class BlockArrow:
             right = half.ravel() @ edges
             right[: len(loose)] *= self._pull[loose]
             right[len(loose) :] += mean_part[firm]
-            (getrs,) = get_lapack_funcs(("getrs",), (self._lu, right))
+            getrs = lapack("getrs", np.result_type(self._lu, right))
             coupling, _ = getrs(self._lu, self._pivots, right * self._row_scale)
             half += (edges @ coupling).reshape(half.shape)
             mean_step[firm] = coupling[len(loose) :]

@@ -104,8 +104,12 @@ class TiedProblem:
         hub, deviations = coordinates.split(theta)
         members = coordinates.members(hub, deviations)
         value, gradient = self._loss_value_gradient(members)
-        value += 0.5 * float(np.sum(self.member_decay * np.square(members)))
-        value += 0.5 * float(np.sum(self.mean_decay * np.square(hub)))
+        decay, of = (
+            (self.mean_decay, hub)
+            if self.shared_decay
+            else (self.member_decay, members)
+        )
+        value += 0.5 * float((decay * np.square(of)).sum())
         value += coordinates.penalty(deviations)
         if self.quadratic is not None:
             value += self.quadratic.value(members)

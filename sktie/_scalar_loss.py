@@ -194,5 +194,7 @@ def _half_product(a: FloatArray, b: FloatArray) -> float:
 
 
 def _mean(y: Array, weight: FloatArray | None) -> float:
-    total = len(y) if weight is None else float(weight.sum())
-    return float(np.average(y, weights=weight)) if total > 0 else 0.0
+    if weight is None:
+        return float(y.mean()) if len(y) else 0.0
+    total = weight.sum()
+    return float((y * weight).sum() / total) if total > 0 else 0.0

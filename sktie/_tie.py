@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from functools import cached_property
+from math import prod
 from typing import Any, final
 
 import numpy as np
@@ -316,8 +317,8 @@ class HubCoordinates(ABC):
         self.stiffness: Array = np.broadcast_to(self.multiple * tie.weight, shape[1:])
         self._any_shared = bool(tie.shared.any())
         self._target = structure.target if isinstance(structure, ToFixed) else None
-        self._n_hub = int(np.prod(shape[1:])) if self.free_hub else 0
-        self.size = self._n_hub + int(np.prod(shape))
+        self._n_hub = prod(shape[1:]) if self.free_hub else 0
+        self.size = self._n_hub + prod(shape)
 
     @abstractmethod
     def retied(self, strengths: FloatArray) -> HubCoordinates:
@@ -383,6 +384,8 @@ class HubCoordinates(ABC):
 
     def pull_back(self, gradient: FloatArray) -> FloatArray:
         """Return the gradient in (hub, U) of a function with this gradient in W."""
+        if not self.free_hub:
+            return np.asarray(self.scale * gradient).ravel()
         return self.join(gradient.sum(axis=0), self.centre(self.scale * gradient))
 
     def diagonal(self, own: FloatArray, mean_decay: FloatArray) -> FloatArray:
@@ -402,14 +405,23 @@ class TiedCoordinates(HubCoordinates):
     def retied(self, strengths: FloatArray) -> TiedCoordinates:
         return TiedCoordinates(Tie(self.tie.structure, strengths), self.shape)
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether the flat vector is that of one member, which nothing ties."""
+        if self._target is None or self.shape[0] > 1:
+            return False
+        return not (self.tie.strength.any() or self._target.any())
+
     def omega(self, deviations: FloatArray, chosen: Array) -> float:
         apart = self.differences(deviations)[..., chosen]
         return self.multiple * float(np.square(apart).sum())
 
     def penalty(self, deviations: FloatArray) -> float:
-        return 0.5 * float(np.sum(self.weight * np.square(deviations)))
+        return 0.5 * float((self.weight * np.square(deviations)).sum())
 
     def tie_gradient(self, deviations: FloatArray) -> FloatArray:
+        if not self.free_hub:
+            return np.asarray(self.weight * deviations).ravel()
         return self.join(np.zeros(self.shape[1:]), self.weight * deviations)
 
     def tie_hessian(self, deviations: FloatArray) -> Rule:

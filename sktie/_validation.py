@@ -6,6 +6,7 @@ import operator
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from inspect import Parameter, signature
 from typing import Any
 
 from sktie._compat import (
@@ -16,20 +17,29 @@ from sktie._compat import (
 
 
 @lru_cache(maxsize=64)
-def _constraints_of(kind: Any) -> dict[str, list[Any]]:
-    """Return the constraints of a class as objects: made once, not for every fit."""
-    return {
-        name: [make_constraint(constraint) for constraint in constraints]
-        for name, constraints in kind._parameter_constraints.items()
-        if constraints != "no_validation"
-    }
+def _constraints_of(kind: Any) -> list[tuple[str, Any, list[Any]]]:
+    """Return the parameters of a class: name, default where valid, and constraints.
+
+    The constraints are objects, which are made once and not for every fit.
+    """
+    given, found = signature(kind).parameters, []
+    for name, constraints in kind._parameter_constraints.items():
+        if constraints == "no_validation":
+            continue
+        own = [make_constraint(constraint) for constraint in constraints]
+        default = given[name].default if name in given else Parameter.empty
+        valid = any(constraint.is_satisfied_by(default) for constraint in own)
+        found.append((name, default if valid else Parameter.empty, own))
+    return found
 
 
 def _satisfies(estimator: Any) -> bool:
     """Whether each parameter satisfies one of its constraints."""
     kind: Any = type(estimator)
-    for name, constraints in _constraints_of(kind).items():
+    for name, default, constraints in _constraints_of(kind):
         value = getattr(estimator, name)
+        if value is default:
+            continue
         for constraint in constraints:
             if constraint.is_satisfied_by(value):
                 break

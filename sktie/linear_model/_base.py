@@ -28,6 +28,7 @@ from sktie._features import (
 )
 from sktie._learned import LearnedCoordinates
 from sktie._persistence import VersionedEstimator
+from sktie._plain import simplest
 from sktie._problem import TiedProblem
 from sktie._related import RelatedCoordinates
 from sktie._shares import Shares
@@ -193,14 +194,16 @@ class TiedLinearModel(CallbackSupportMixin, VersionedEstimator):
             "max_iter": self.max_iter,
             "hook": self._hook(callback),
         }
-        start = self._start(problem, previous)
-        result = solver(problem, start, **options)
+        start, small = self._start(problem, previous), simplest(problem)
+        result = solver(small, start, **options)
+        if result.status.success:
+            return result
         zero = problem.coordinates.locate(np.zeros(problem.coordinates.shape))
         misled = result.status is Status.UNBOUNDED and not np.array_equal(start, zero)
         if misled or result.status is Status.STALLED:
             # A start such as an anchor far out: the loss is flat there, or so large
             # that every other value is 0 beside it.
-            result = solver(problem, zero, **options)
+            result = solver(small, zero, **options)
         return settled(problem, result)
 
     def _start(self, problem: TiedProblem, previous: Any) -> FloatArray:

@@ -266,6 +266,8 @@ class GridScores(ABC):
     @property
     def means(self) -> FloatArray:
         """Mean over the folds."""
+        if len(self._folds) == 1:
+            return self._folds[0]
         return np.asarray(np.mean(self._folds, axis=0))
 
     @property

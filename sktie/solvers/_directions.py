@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from math import sqrt
 from typing import Protocol, final
 
 import numpy as np
@@ -70,8 +71,8 @@ class QuasiNewton:
             s, y = theta - self._last[0], gradient - self._last[1]
             curvature = float(s @ y)
             self.agreement = curvature / max(-float(self._last[1] @ s), TINY)
-            length = np.linalg.norm(s) * np.linalg.norm(y)
-            if curvature > 1e-10 * float(length):
+            length = sqrt(float(s @ s)) * sqrt(float(y @ y))
+            if curvature > 1e-10 * length:
                 self._pairs.append((s, y, curvature))
                 if self._rescale:
                     self._gain = curvature / float(y @ self.model(y))
