@@ -92,7 +92,7 @@ class FittedConvolutions(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features) or (n_samples, *image_shape)
+        X : array-like of shape (n_samples, n_features) or (n_samples, ``*image_shape``)
             Images or signals.
         sample_domain : array-like of shape (n_samples,), default=None
             Domain of each row, for a model fitted with ``sample_domain``.
@@ -110,7 +110,7 @@ class FittedConvolutions(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features) or (n_samples, *image_shape)
+        X : array-like of shape (n_samples, n_features) or (n_samples, ``*image_shape``)
             Images or signals.
         sample_domain : array-like of shape (n_samples,), default=None
             Domain of each row, for a model fitted with ``sample_domain``.
@@ -127,7 +127,7 @@ class FittedConvolutions(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features) or (n_samples, *image_shape)
+        X : array-like of shape (n_samples, n_features) or (n_samples, ``*image_shape``)
             Images or signals.
         sample_domain : array-like of shape (n_samples,), default=None
             Domain of each row, for a model fitted with ``sample_domain``.
@@ -147,7 +147,7 @@ class FittedConvolutions(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features) or (n_samples, *image_shape)
+        X : array-like of shape (n_samples, n_features) or (n_samples, ``*image_shape``)
             Images or signals.
         y : array-like of shape (n_samples,)
             True labels.
@@ -169,7 +169,7 @@ class FittedConvolutions(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features) or (n_samples, *image_shape)
+        X : array-like of shape (n_samples, n_features) or (n_samples, ``*image_shape``)
             Images or signals.
 
         Returns
@@ -185,7 +185,7 @@ class FittedConvolutions(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features) or (n_samples, *image_shape)
+        X : array-like of shape (n_samples, n_features) or (n_samples, ``*image_shape``)
             Images or signals.
         layer : int, default=0
             Number of the convolution, from 0.
