@@ -37,6 +37,7 @@ nitpick_ignore_regex = [(r"py:.*", r"(?!sktie\.).*")]
 
 # -- API ---------------------------------------------------------------------------
 autodoc_default_options = {"member-order": "groupwise"}
+toc_object_entries_show_parents = "hide"
 autodoc_typehints = "none"
 autosummary_generate = True
 numpydoc_show_class_members = False
@@ -51,6 +52,7 @@ sphinx_gallery_conf = {
     "reference_url": {"sktie": None},
     "capture_repr": (),
     "remove_config_comments": True,
+    "within_subsection_order": "gallery_order.StoryKey",
     "write_computation_times": False,
     "nested_sections": False,
     "copyfile_regex": r".*\.rst",

@@ -95,7 +95,7 @@ def test_a_table_says_what_is_stored(root, tables):
         seconds, unit = line[1].split()
         scale = {"s": 1, "ms": 1e-3}[unit]
         assert float(seconds) * scale == pytest.approx(row["sktie"]["median"], rel=5e-3)
-        assert line[3].startswith(f"{row['ratio']['median']:.2f} (")
+        assert line[3].split()[0] == f"{row['ratio']['median']:.2f}"
         assert row["peer"]["name"] in line[2]
 
 
@@ -113,13 +113,15 @@ def test_numbers_have_three_digits(tables, value, text):
     assert tables.number(value) == text
 
 
-def test_examples_ask_draw_and_conclude(root):
-    """A title that asks, a conclusion in bold, one figure, whose file git ignores."""
+def test_examples_ask_one_question_and_draw_one_figure(root):
+    """A title that asks, one figure, and its file is ignored by git."""
     ignored = (root / ".gitignore").read_text()
     for path in (root / "examples").glob("plot_*.py"):
         source = path.read_text("utf-8")
         text = ast.get_docstring(ast.parse(source))
-        assert text.splitlines()[1].startswith("==="), path.name
+        title, line, *_ = text.splitlines()
+        assert title.endswith("?"), path.name
+        assert line == "=" * len(title), path.name
         figures = re.findall(r"savefig\(\s*\"(\w+\.png)\"", source)
         assert len(figures) == 1, path.name
         assert f"/{figures[0]}\n" in ignored, path.name

@@ -10,6 +10,7 @@ and ``tests/benchmarks/_cells.py``.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +38,7 @@ def load(name):
     return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
 
 
-MINUS = "\N{MINUS SIGN}"
+MINUS, SPACE = "\N{MINUS SIGN}", "\N{NO-BREAK SPACE}"
 
 # -- numbers ---------------------------------------------------------------------------
 
@@ -60,7 +61,7 @@ def quartiles(ratio):
     """A ratio with its quartiles; a list is median and quartiles."""
     if isinstance(ratio, list):
         ratio = dict(zip(("median", "q1", "q3"), ratio, strict=True))
-    return "{median:.2f} ({q1:.2f} to {q3:.2f})".format(**ratio)
+    return "{median:.2f} ({q1:.2f} to {q3:.2f})".format(**ratio).replace(" ", SPACE)
 
 
 def share(value):
@@ -73,7 +74,8 @@ def plus_minus(entry, spread, signed=False):
     mean = f"{entry['mean']:+.3f}" if signed else f"{entry['mean']:.3f}"
     sign = mean[0] if signed else ""
     digits = mean.removeprefix(sign).removeprefix("0")
-    return f"{sign.replace('-', MINUS)}{digits} ± {share(entry[spread])}"
+    text = f"{sign.replace('-', MINUS)}{digits} ± {share(entry[spread])}"
+    return text.replace(" ", SPACE)
 
 
 # -- tables of times: rows as in _results.py -------------------------------------------
@@ -248,15 +250,30 @@ def mixed(results):
 
 def graph(results):
     """Multiples of a pooled fit, by the graph and the strength."""
-    shown, ties = {}, []
+    return _graph(results, lambda size, tie: tie if size == "5000" else None, "tie=")
+
+
+def graph_sizes(results):
+    """Multiples of a pooled fit, by the graph and the number of domains."""
+    return _graph(results, lambda size, tie: size if tie == "1" else None, "T=")
+
+
+def _graph(results, column, label):
+    """A line for each graph, a column for each of what `column` names."""
+    lines, columns = {}, set()
     for key, ratio in results["summary"]["ratios"].items():
-        name, _, tie = key.rpartition(" tie=")
-        shown.setdefault(name, {})[tie] = f"{ratio:.0f}"
-        ties += [tie] if tie not in ties else []
-    table = [["graph", *(f"tie={tie}" for tie in ties)]]
-    for name, of_tie in shown.items():
-        table.append([name, *(of_tie.get(tie, "") for tie in ties)])
-    return Table(table)
+        name, size, tie = re.fullmatch(r"(.+) T=(.+) tie=(.+)", key).groups()
+        place = column(size, tie)
+        if place is not None:
+            lines.setdefault(name, {})[place] = f"{ratio:.0f}"
+            columns.add(place)
+    ordered = sorted(columns, key=float)
+    rows = [
+        [name, *(line.get(place, "") for place in ordered)]
+        for name, line in lines.items()
+        if len(line) > 1 or label == "T="
+    ]
+    return Table([["graph", *(label + place for place in ordered)], *rows])
 
 
 def esl(results):
@@ -372,6 +389,7 @@ TABLES: dict[str, tuple[str, Callable[[dict], Table]]] = {
         "ridge": ridge,
         "mixed": mixed,
         "graph": graph,
+        "graph sizes": graph_sizes,
         "choice": choice,
         "coverage": coverage,
         "compatibility": compatibility,
