@@ -41,7 +41,6 @@ __all__ = [
     "Interval",
     "InvalidParameterError",
     "StrOptions",
-    "adam_optimizer",
     "check_sample_weight",
     "fit_callbacks",
     "n_samples_of",
@@ -52,15 +51,11 @@ __all__ = [
 ]
 
 
-def adam_optimizer(parameters: list[Any], learning_rate: float) -> Any:
-    """Return scikit-learn's Adam; imported here, as linear models do without it."""
-    from sklearn.neural_network._stochastic_optimizers import AdamOptimizer
-
-    return AdamOptimizer(parameters, learning_rate)
-
-
 def sgd_optimizer(parameters: list[Any], learning_rate: float) -> Any:
-    """Return scikit-learn's SGD with Nesterov's momentum of 0.9."""
+    """Return scikit-learn's SGD with Nesterov's momentum of 0.9.
+
+    Imported here, as linear models do without it.
+    """
     from sklearn.neural_network._stochastic_optimizers import SGDOptimizer
 
     return SGDOptimizer(parameters, learning_rate)

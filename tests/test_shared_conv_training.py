@@ -13,6 +13,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sktie import _compat
 from sktie._rows import canonical_rows
 from sktie.neural_network._augment import as_augment
+from sktie.nn._adam import Adam
 from tests.networks import (
     WEIGHT,
     N,
@@ -27,7 +28,6 @@ from tests.networks import (
 )
 
 INF = np.inf
-AdamOptimizer = type(_compat.adam_optimizer([], 0.1))
 SGDOptimizer = type(_compat.sgd_optimizer([], 0.1))
 
 
@@ -169,7 +169,7 @@ def test_auto_is_200_iterations_of_lbfgs():
 def rates(monkeypatch):
     """The learning rate of every step."""
     found = []
-    for optimizer in (AdamOptimizer, SGDOptimizer):
+    for optimizer in (Adam, SGDOptimizer):
 
         def spy(self, *args, original=optimizer.update_params):
             found.append((type(self), self.learning_rate_init))
@@ -180,7 +180,7 @@ def rates(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("solver", "optimizer"), [("adam", AdamOptimizer), ("sgd", SGDOptimizer)]
+    ("solver", "optimizer"), [("adam", Adam), ("sgd", SGDOptimizer)]
 )
 def test_steps_rise_in_the_first_quarter_and_fall_to_almost_nothing(
     rates, solver, optimizer

@@ -27,30 +27,50 @@ def halves_of(X: FloatArray) -> tuple[FloatArray, FloatArray]:
     return X[:, :, 0::2], X[:, :, 1::2]
 
 
+def split_columns(X: FloatArray, arena: Arena) -> Halves:
+    """Return copies of even and odd columns, each in one piece."""
+    halves = []
+    for half in halves_of(X):
+        halves.append(arena.empty(half.shape, half.dtype))
+        arena.call(np.copyto, halves[-1], half)
+    return halves
+
+
 def n_pairs(convolution: Convolution) -> int:
     """Return how many pairs of columns of outputs there are; one may be a single."""
     return -(-convolution.columns.n_out // 2)
 
 
-def padded_halves(
-    halves: Halves, convolution: Convolution, arena: Arena, fill: FloatArray | float
-) -> tuple[FloatArray, FloatArray]:
-    """Return even and odd columns of what the kernels see, padding included.
+def seen_half(
+    halves: Halves, convolution: Convolution, place: int
+) -> tuple[FloatArray, tuple[slice, slice]]:
+    """Return the columns ``2 q + place`` of what the kernels see, padding not counted.
 
-    Outputs 2 q and 2 q + 1 see, by their tap j, column q + (k // 2) of the half k % 2
-    with k = j and k = j + 1.
+    Outputs 2 q and 2 q + 1 see them by their taps ``place`` and ``place - 1``.
+
+    Returns
+    -------
+    half : ndarray of shape (rows, channels, columns, n_images)
+        Even or odd columns of the inputs.
+    seen : tuple of slice
+        The q for which such a column is there, and these columns of the half.
     """
-    rows, columns = convolution.rows, convolution.columns
-    n_columns = n_pairs(convolution) + columns.kernel_size // 2
-    shape = rows.n_padded, convolution.n_channels, n_columns, halves[0].shape[-1]
-    found = arena.empty(shape, halves[0].dtype), arena.empty(shape, halves[0].dtype)
-    for k, out in enumerate(found):
-        # Column 2 m + k of what the kernels see is column 2 (m - shift) + half.
-        half, shift = (k - columns.before) % 2, (columns.before + 1 - k) // 2
-        X = halves[half]
-        (seen,) = Axis(X.shape[2], 1, 1, shift, n_columns).seen
-        pad(X, out, rows, seen, arena, fill)
-    return found
+    which = place - convolution.columns.before
+    half = halves[which % 2]
+    (seen,) = Axis(half.shape[2], 1, 1, -(which // 2), n_pairs(convolution)).seen
+    return half, seen
+
+
+def columns_of(
+    part: tuple[FloatArray, tuple[slice, slice]], start: int, stop: int
+) -> FloatArray | None:
+    """Return the columns of what `seen_half` found for some q, None for padding."""
+    half, (to, source) = part
+    if not to.start <= start < to.stop:
+        return None
+    first = source.start + start - to.start
+    columns: FloatArray = half[:, :, first : first + stop - start]
+    return columns
 
 
 @dataclass(frozen=True)
@@ -74,7 +94,7 @@ class HalvedConvolution:
     ) -> tuple[Halves, HalvesBackprop]:
         """Return even and odd columns (rows, filters, pairs, n_images), and back."""
         own = self.convolution
-        seen = self._windows(halves_of(X), arena, fill)
+        seen = self._windows(split_columns(X, arena), arena, fill)
         outputs = self._products(seen, kernels, arena)
         halves = outputs[0], outputs[1]
 
@@ -110,15 +130,13 @@ class HalvedConvolution:
     ) -> FloatArray:
         """Return what the kernels see, for even and for odd outputs."""
         own, pairs = self.convolution, n_pairs(self.convolution)
-        padded = padded_halves(halves, own, arena, fill)
         width, n_images = own.columns.kernel_size, halves[0].shape[-1]
         shape = 2, own.rows.n_padded, width, own.n_channels, pairs, n_images
         spread = arena.empty(shape, halves[0].dtype)
         for half in (0, 1):
             for tap in range(width):
-                place, parity = divmod(half + tap, 2)
-                seen = padded[parity][:, :, place : place + pairs]
-                arena.call(np.copyto, spread[half, :, tap], seen)
+                X, seen = seen_half(halves, own, half + tap)
+                pad(X, spread[half, :, tap], own.rows, seen, arena, fill)
         return windows(spread.reshape(*shape[:2], -1, pairs, n_images), own.rows)
 
     def _products(

@@ -15,8 +15,9 @@ from typing import Any, TypeAlias
 import numpy as np
 import scipy.optimize
 
-from sktie._compat import adam_optimizer, sgd_optimizer
+from sktie._compat import sgd_optimizer
 from sktie._typing import Array, FloatArray, IterationHook
+from sktie.nn._adam import Adam
 
 Objective: TypeAlias = Callable[[FloatArray, "Array | None"], tuple[float, FloatArray]]
 #: Called after every iteration with its number, the loss and theta; True ends training.
@@ -185,7 +186,7 @@ def stochastic(
     optimizer: Any = None,
     keep_on_interrupt: bool = False,
 ) -> Trained:
-    """Minimise over epochs of batches, drawn anew in each, by one of scikit-learn's.
+    """Minimise over epochs of batches, drawn anew in each, by a first-order method.
 
     Ends when the loss of an epoch has not fallen by ``tol`` for ``patience`` epochs. A
     ``schedule`` takes the share of the training done to a factor of the learning rate.
@@ -204,6 +205,7 @@ def stochastic(
             if schedule is not None:
                 done = (len(curve) * n_batches + k) / (max_iter * n_batches)
                 rate = learning_rate * schedule(done)
+                # scikit-learn's SGD steps by the second, Adam by the first.
                 optimizer.learning_rate_init = optimizer.learning_rate = rate
             rows = order[start : start + size]
             value, gradient = objective(theta, rows)
@@ -241,6 +243,6 @@ def one_cycle(done: float) -> float:
 #: A new optimiser is a new row.
 OPTIMIZERS: dict[str, Callable[..., Trained]] = {
     "lbfgs": lbfgs,
-    "adam": partial(stochastic, new_optimizer=adam_optimizer),
+    "adam": partial(stochastic, new_optimizer=Adam),
     "sgd": partial(stochastic, new_optimizer=sgd_optimizer),
 }

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
@@ -28,13 +29,24 @@ from sktie.nn._convolution import Convolution, windows
 from sktie.nn._halves import (
     Halves,
     HalvesBackprop,
+    columns_of,
     halves_of,
     n_pairs,
-    padded_halves,
+    seen_half,
+    split_columns,
 )
 
+#: The sums of inputs, of two each.
+SUMS = (
+    (np.subtract, 0, 2),
+    (np.add, 1, 2),
+    (np.subtract, 2, 1),
+    (np.subtract, 1, 3),
+)
 #: From the three taps to the factors of the four products.
 TAPS = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
+#: What the gradient in y1 is multiplied by in that of m3; all others need no sign.
+SIGNS = np.array([1.0, 1.0, 1.0, -1.0])
 #: Channels from which it is faster: with few, sums outweigh products.
 FEWEST_CHANNELS = 8
 
@@ -67,9 +79,9 @@ class Winograd:
         """Return even and odd columns (rows, filters, pairs, n_images), and back."""
         own = self.convolution
         taps = self._taps(kernels)
-        sums = self._sums(halves_of(X), arena, fill)
+        sums = self._sums(split_columns(X, arena), arena, fill)
         products = self._products(sums, taps.transpose(2, 0, 1, 3), arena)
-        halves = products[0], products[1]
+        halves = products[0], products[3]
         self._combine(products, halves, arena)
 
         def backprop(
@@ -83,11 +95,7 @@ class Winograd:
                 turned = taps[:, ::-1, ::-1].transpose(2, 3, 1, 0)
                 found = back._products(dual, turned, arena)
                 back._combine(found, halves_of(of_inputs), arena)
-            for half, of_half in zip(halves, gradient, strict=True):
-                if of_half is not half:
-                    arena.call(np.copyto, half, of_half)
-            self._to_products(products, arena)
-            self._add_gradient(sums, products, self._taps(of_kernels), arena)
+            self._add_gradient(sums, gradient, self._taps(of_kernels), arena)
             return of_inputs
 
         return halves, backprop
@@ -106,13 +114,28 @@ class Winograd:
         self, halves: Halves, arena: Arena, fill: FloatArray | float
     ) -> FloatArray:
         """Return sums of inputs (4, padded rows, channels, pairs, n_images)."""
-        even, odd = padded_halves(halves, self.convolution, arena, fill)
-        d0, d1, d2, d3 = even[:, :, :-1], odd[:, :, :-1], even[:, :, 1:], odd[:, :, 1:]
-        sums = arena.empty((4, *d0.shape), d0.dtype)
-        arena.call(np.subtract, d0, d2, out=sums[0])
-        arena.call(np.add, d1, d2, out=sums[1])
-        arena.call(np.subtract, d2, d1, out=sums[2])
-        arena.call(np.subtract, d1, d3, out=sums[3])
+        own = self.convolution
+        seen = [seen_half(halves, own, place) for place in range(4)]
+        rows, n_images = own.rows, halves[0].shape[-1]
+        shape = 4, rows.n_padded, own.n_channels, n_pairs(own), n_images
+        sums = arena.empty(shape, halves[0].dtype)
+        inner = slice(rows.before, min(rows.before + rows.n_in, rows.n_padded))
+        for out, (function, *pair) in zip(sums, SUMS, strict=True):
+            parts = [seen[place] for place in pair]
+            padding = function(fill, fill)
+            arena.constant(out[: inner.start], padding)
+            arena.constant(out[inner.stop :], padding)
+            ends = (end for _, (to, _) in parts for end in (to.start, to.stop))
+            for start, stop in pairwise(sorted({0, shape[3], *ends})):
+                to = out[inner, :, start:stop]
+                found = [columns_of(part, start, stop) for part in parts]
+                if all(columns is None for columns in found):
+                    arena.constant(to, padding)
+                    continue
+                terms = [
+                    fill if columns is None else columns[: len(to)] for columns in found
+                ]
+                arena.call(function, *terms, out=to)
         return sums
 
     def _products(self, sums: FloatArray, taps: FloatArray, arena: Arena) -> FloatArray:
@@ -146,27 +169,28 @@ class Winograd:
         arena.call(np.subtract, m1, m2, out=m1)
         arena.call(np.subtract, m1[:, :, :n_odd], m3[:, :, :n_odd], out=out[1])
 
-    @staticmethod
-    def _to_products(products: FloatArray, arena: Arena) -> None:
-        """Set gradients in the products, the first two being those in the outputs."""
-        m0, m1, m2, m3 = products
-        arena.call(np.negative, m1, out=m3)
-        arena.call(np.subtract, m0, m1, out=m2)
-        arena.call(np.add, m0, m1, out=m1)
-
     def _add_gradient(
-        self, sums: FloatArray, products: FloatArray, taps: FloatArray, arena: Arena
+        self, sums: FloatArray, gradient: Halves, taps: FloatArray, arena: Arena
     ) -> None:
         """Add the gradient in the taps to them."""
         own = self.convolution
-        matrices = products.reshape(*products.shape[:3], -1).swapaxes(-1, -2)
+        n_rows, n_filters, pairs, n_images = gradient[0].shape
+        # Filters last: BLAS is twice as fast, which pays for the copies.
+        turned = arena.empty((4, n_rows, pairs * n_images, n_filters), sums.dtype)
+        m0, m1, m2, m3 = turned
+        for product, half in ((m0, gradient[0]), (m3, gradient[1])):
+            matrices = half.reshape(n_rows, n_filters, -1)
+            arena.call(np.copyto, product, matrices.swapaxes(-1, -2))
+        arena.call(np.add, m0, m3, out=m1)
+        arena.call(np.subtract, m0, m3, out=m2)
         n_taps = own.rows.kernel_size * own.n_channels
-        rows = arena.empty((4, own.rows.n_out, n_taps, own.n_filters), sums.dtype)
-        arena.call(np.matmul, windows(sums, own.rows), matrices, out=rows)
-        factors = arena.empty((4, n_taps * own.n_filters), sums.dtype)
-        total = factors.reshape(4, n_taps, own.n_filters)
+        rows = arena.empty((4, n_rows, n_taps, n_filters), sums.dtype)
+        arena.call(np.matmul, windows(sums, own.rows), turned, out=rows)
+        factors = arena.empty((4, n_taps * n_filters), sums.dtype)
+        total = factors.reshape(4, n_taps, n_filters)
         arena.call(np.add.reduce, rows, axis=1, out=total)
-        found = arena.empty((3, n_taps * own.n_filters), sums.dtype)
-        arena.call(np.matmul, TAPS.T.astype(sums.dtype), factors, out=found)
-        shape = 3, own.rows.kernel_size, own.n_channels, own.n_filters
+        found = arena.empty((3, n_taps * n_filters), sums.dtype)
+        signed = (SIGNS[:, np.newaxis] * TAPS).T.astype(sums.dtype)
+        arena.call(np.matmul, signed, factors, out=found)
+        shape = 3, own.rows.kernel_size, own.n_channels, n_filters
         arena.call(np.add, taps, found.reshape(shape).transpose(3, 1, 0, 2), out=taps)
