@@ -49,7 +49,6 @@ sphinx_gallery_conf = {
     "gallery_dirs": "auto_examples",
     "backreferences_dir": "generated/backreferences",
     "doc_module": ("sktie",),
-    "reference_url": {"sktie": None},
     "capture_repr": (),
     "remove_config_comments": True,
     "within_subsection_order": "gallery_order.StoryKey",
