@@ -52,8 +52,17 @@ def link_to_sklearn(app, env, node, contnode):
     return None
 
 
+def keep_initials(app, what, name, obj, options, lines):
+    """Let "K. Pearson" at the start of a line be a name and no item of a list."""
+    for k, line in enumerate(lines):
+        lines[k] = re.sub(r"^(\s*(?:\.\. \[\w+\] )?)([A-Z]\. )", r"\1\\\2", line)
+
+
 def setup(app):
     app.connect("missing-reference", link_to_sklearn)
+    app.connect(
+        "autodoc-process-docstring", keep_initials, priority=900
+    )  # numpydoc: 500
     found = {name: members(cls) for name, cls in public_classes().items()}
     app.config.autosummary_context = {"members_of": found}
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -51,10 +51,12 @@ def number(value):
 def quantity(value, unit):
     """A measured median with its unit."""
     if unit == "B":
-        return f"{number(value * 1e-6)} MB"
-    if unit == "us/image":
-        return f"{number(value)} µs"
-    return f"{number(value)} s" if value >= 1 else f"{number(1e3 * value)} ms"
+        text = f"{number(value * 1e-6)} MB"
+    elif unit == "us/image":
+        text = f"{number(value)} µs"
+    else:
+        text = f"{number(value)} s" if value >= 1 else f"{number(1e3 * value)} ms"
+    return text.replace(" ", SPACE)
 
 
 def quartiles(ratio):
