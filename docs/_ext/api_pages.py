@@ -55,7 +55,7 @@ def link_to_sklearn(app, env, node, contnode):
 def keep_initials(app, what, name, obj, options, lines):
     """Let "K. Pearson" at the start of a line be a name and no item of a list."""
     for k, line in enumerate(lines):
-        lines[k] = re.sub(r"^(\s*(?:\.\. \[\w+\] )?)([A-Z]\. )", r"\1\\\2", line)
+        lines[k] = re.sub(r"^(\s*(?:\.\. \[[^\]]+\] )?)([A-Z]\. )", r"\1\\\2", line)
 
 
 def setup(app):
