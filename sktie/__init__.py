@@ -8,7 +8,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from sktie._features import FeatureTie
+from sktie._persistence import SKOPS_TRUSTED_TYPES
 from sktie._tie import tying_penalty
+from sktie._version import __version__
 from sktie.linear_model import (
     TiedLogisticRegression,
     TiedPair,
@@ -21,9 +23,8 @@ if TYPE_CHECKING:
     from sktie.neural_network import SharedConvClassifier, TiedMLPClassifier
     from sktie.priors import AutoencoderPrior, KMeansPrior
 
-__version__ = "0.1.0"
-
 __all__ = [
+    "SKOPS_TRUSTED_TYPES",
     "AutoencoderPrior",
     "FeatureTie",
     "KMeansPrior",

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 import sktie
-from sktie import datasets, inspection, model_selection
+from sktie import datasets, exceptions, inspection, model_selection, onnx
 
 HOW_TOS = ["add_a_tie", "add_a_loss", "add_a_layer", "add_a_solver"]
 
@@ -37,10 +37,10 @@ def tables(root):
 
 def test_every_public_name_has_a_page(pages):
     listed = set(re.findall(r"^   (sktie\.[\w.]+)$", pages["api"], re.MULTILINE))
-    here = {name for name in sktie.__all__ if not name.startswith("__")}
+    here = {name for name in sktie.__all__ if callable(getattr(sktie, name))}
     elsewhere = {
         f"{module.__name__}.{name}"
-        for module in (datasets, inspection, model_selection)
+        for module in (datasets, exceptions, inspection, model_selection, onnx)
         for name in module.__all__
         if name not in here
     }
@@ -65,8 +65,13 @@ def test_how_tos_end_in_a_checklist(pages, name):
 
 
 def test_python_on_pages_is_run(pages):
-    """Doctests are; what is marked as Python without a prompt would not be."""
+    """Doctests are; what is marked as Python without a prompt would not be.
+
+    But for two pages, whose blocks test_onnx.py and test_tools.py run.
+    """
     for name, text in pages.items():
+        if name in ("persistence", "other_tools"):
+            continue
         assert not re.search(r"\.\. code(-block)?:: (python|pycon)", text), name
 
 

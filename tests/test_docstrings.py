@@ -19,10 +19,12 @@ IGNORED = tomllib.loads(PYPROJECT.read_text("utf-8"))["tool"]["numpydoc_validati
 MODULES = [
     "sktie",
     "sktie.datasets",
+    "sktie.exceptions",
     "sktie.inspection",
     "sktie.linear_model",
     "sktie.model_selection",
     "sktie.neural_network",
+    "sktie.onnx",
     "sktie.priors",
 ]
 

@@ -9,7 +9,7 @@ from importlib import metadata
 
 import pytest
 
-import sktie
+import sktie.onnx
 
 
 @pytest.fixture(scope="module")
@@ -79,12 +79,18 @@ def test_import_needs_no_optional_package(root):
     """Neither a plain import nor the data as arrays loads an optional package."""
     code = (
         "import sys\n"
-        "blocked = ['matplotlib', 'pandas', 'polars']\n"
+        "blocked = ['matplotlib', 'onnx', 'pandas', 'polars', 'skl2onnx', 'skops']\n"
         "sys.modules.update(dict.fromkeys(blocked))\n"
-        "import sktie, sktie.datasets\n"
+        "import sktie, sktie.datasets, sktie.onnx\n"
         "sktie.datasets.load_heart_sites(as_frame=False)\n"
     )
     subprocess.run([sys.executable, "-c", code], cwd=root, check=True)
+
+
+def test_what_an_extra_is_needed_for_says_how_to_install_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "skl2onnx", None)
+    with pytest.raises(ImportError, match=r'pip install "sktie\[onnx\]"'):
+        sktie.onnx.register()
 
 
 def test_committed_files_are_small(root):

@@ -242,3 +242,20 @@ def test_a_distance_that_does_not_act_and_none_at_all():
     assert model.tie_ == np.inf
     with pytest.raises(ValueError, match="expected numbers beside it"):
         TiedRidge(max_distance=1, alpha="auto").fit(X, y, sample_domain=domain)
+
+
+def test_a_model_that_is_its_pair_is_sure_and_is_no_past():
+    """Nothing is left open at tie=inf: no error, and no curvature to add to."""
+    X, y, _ = data(60)
+    old = Ridge().fit(X[:30], y[:30])
+    model = TiedRidge(FrozenEstimator(old), tie=np.inf, store_covariance=True)
+    model.fit(X, y)
+    assert_allclose(model.coef_covariance(), 0)
+    later = TiedRidge(FrozenEstimator(model), metric="fisher")
+    with pytest.raises(ValueError, match="was fitted with an infinite tie"):
+        later.fit(X, y)
+    # An intercept of its own does not make the others finite, nor do they the other.
+    for parts in ({"tie_intercept": False}, {"tie": 1.0, "tie_intercept": np.inf}):
+        later = TiedRidge(FrozenEstimator(model.set_params(**parts).fit(X, y)))
+        with pytest.raises(ValueError, match="was fitted with an infinite tie"):
+            later.set_params(metric="fisher").fit(X, y)

@@ -31,7 +31,7 @@ def members(cls):
 
 def public_classes():
     """Return {full name: class}, for every module whose objects have pages."""
-    modules = ["", ".datasets", ".inspection", ".model_selection"]
+    modules = ["", ".datasets", ".exceptions", ".inspection", ".model_selection"]
     return {
         f"sktie{module}.{name}": thing
         for module in modules

@@ -10,11 +10,13 @@ from sktie.inspection._equality import CompatibilityReport, EqualityTest
 from sktie.inspection._invariance import shift_invariance
 from sktie.inspection._receptive import influence, receptive_field
 from sktie.inspection._sharing import SharingReport, sharing_report
+from sktie.inspection._summary import CoefSummary, coef_summary
 from sktie.inspection._tying_display import TyingPathDisplay
 from sktie.inspection._tying_path import TyingPath, tying_path
 from sktie.inspection._tying_report import TyingReport, tying_report
 
 __all__ = [
+    "CoefSummary",
     "CompatibilityReport",
     "EqualityTest",
     "FeatureMapDisplay",
@@ -24,6 +26,7 @@ __all__ = [
     "TyingPath",
     "TyingPathDisplay",
     "TyingReport",
+    "coef_summary",
     "compatibility_test",
     "influence",
     "receptive_field",

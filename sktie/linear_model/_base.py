@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
@@ -29,6 +28,7 @@ from sktie._features import (
     read_dependencies,
     read_strengths,
 )
+from sktie._persistence import VersionedEstimator
 from sktie._problem import TiedProblem
 from sktie._related import RelatedCoordinates
 from sktie._shares import Shares
@@ -74,7 +74,7 @@ def settled(problem: TiedProblem, result: SolverResult) -> SolverResult:
     return result
 
 
-class TiedLinearModel(CallbackSupportMixin, BaseEstimator):
+class TiedLinearModel(CallbackSupportMixin, VersionedEstimator):
     """Base of the linear models: reads domains, solves a problem, stores members."""
 
     __metadata_request__fit: ClassVar = {"sample_domain": True}

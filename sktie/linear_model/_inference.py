@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from numbers import Real
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.special import expit, logsumexp, ndtri
+from scipy.special import expit, ndtri
 from sklearn.utils.validation import check_is_fitted
 
-from sktie._design import Design
 from sktie._domains import domain_index, encode_domains
 from sktie._leave_one_out import Survey, row_spreads, survey
 from sktie._linalg import TINY, cholesky, lower_inverse
 from sktie._loss import ClassLoss, classification_loss, of_classes, probability
-from sktie._posterior import Posterior, spread
+from sktie._posterior import Posterior
 from sktie._problem import TiedProblem
 from sktie._typing import FloatArray
 from sktie.linear_model._base import TiedLinearModel
+from sktie.linear_model._log_odds import log_odds_of
 from sktie.solvers import SolverResult, Status
 
 #: Numbers in the Hessians of all domains that are still kept: 1 GiB.
@@ -25,6 +26,15 @@ MOST_NUMBERS = 1 << 27
 #: Above this variance, relative to that of a coefficient alone, rounding decides.
 MOST_INFLATION = 1e12
 KINDS = ("laplace", "sandwich")
+
+
+class Estimates(NamedTuple):
+    """Coefficients of a model, the intercept last, with errors and intervals."""
+
+    estimate: FloatArray
+    error: FloatArray
+    lower: FloatArray
+    upper: FloatArray
 
 
 class InferenceMixin(TiedLinearModel):
@@ -69,6 +79,9 @@ class InferenceMixin(TiedLinearModel):
             "exists": exists,
             "skew": _skew(problem, rows) if exists else np.zeros_like(members),
         }
+        if not hasattr(self, "domains_"):
+            hub, _ = problem.coordinates.split(result.theta)
+            self._curvature["anchor"] = self._widen(problem.loss.expand(hub))
 
     def coef_covariance(
         self, domain: Any = None, *, kind: str = "laplace"
@@ -125,7 +138,10 @@ class InferenceMixin(TiedLinearModel):
         .. [2] H. White (1982). Maximum likelihood estimation of misspecified models.
            Econometrica 50.
         """
-        covariance = self._covariance(self._place(domain), kind)
+        return self._public_covariance(self._covariance(self._place(domain), kind))
+
+    def _public_covariance(self, covariance: FloatArray) -> FloatArray:
+        """Return the covariance of classes and features from that of the problem."""
         basis = self._loss().expand(np.eye(self._loss().n_outputs))
         n_outputs = basis.shape[1]
         blocks = covariance.reshape(
@@ -172,16 +188,58 @@ class InferenceMixin(TiedLinearModel):
         the third derivatives of the loss, and is never taken to be more than one
         standard error away.
         """
+        (found,) = self._estimates([domain], coverage, kind)
+        return found.lower, found.upper
+
+    def _estimates(
+        self, domains: list[Any], coverage: float, kind: str
+    ) -> list[Estimates]:
+        """Return coefficients of some domains, with errors and intervals."""
         multiple = _multiple(coverage)
-        place, centre = self._place(domain), self._join(self.coef_, self.intercept_)
-        if place is not None and place < len(self.domains_):
-            own = self.domain_coef_[place], self.domain_intercept_[place]
-            centre = self._join(*own)
-        centre = centre + self._skews(kind)[-1 if place is None else place]
-        variance = np.diag(self.coef_covariance(domain, kind=kind))
-        width = multiple * np.sqrt(np.maximum(variance, 0)).reshape(centre.shape)
-        width = width.astype(centre.dtype)
-        return centre - width, centre + width
+        places = [self._place(domain) for domain in domains]
+        known, skews = self._covariances(kind), self._skews(kind)
+        found = []
+        for place in places:
+            coef, intercept = self.coef_, self.intercept_
+            if place is not None and place < len(self.domains_):
+                coef, intercept = (
+                    self.domain_coef_[place],
+                    self.domain_intercept_[place],
+                )
+            estimate = self._join(coef, intercept)
+            centre = estimate + skews[-1 if place is None else place]
+            covariance = self._public_covariance(self._covariance(place, kind, known))
+            error = np.sqrt(np.maximum(np.diag(covariance), 0)).reshape(centre.shape)
+            width = (multiple * error).astype(centre.dtype)
+            found.append(Estimates(estimate, error, centre - width, centre + width))
+        return found
+
+    def summary(
+        self, domains: Any = None, coverage: float = 0.95, *, kind: str = "laplace"
+    ) -> Any:
+        """Return a table of the coefficients, how sure they are, and how they differ.
+
+        Parameters
+        ----------
+        domains : list of str or int, default=None
+            Labels of the domains to show beside the shared centre; None: all.
+        coverage : float, default=0.95
+            Probability that an interval holds its coefficient, in (0, 1).
+        kind : {"laplace", "sandwich"}, default="laplace"
+            As in `coef_covariance`.
+
+        Returns
+        -------
+        sktie.inspection.CoefSummary
+            A table; printed as text, shown in notebooks as HTML.
+
+        Raises
+        ------
+        ValueError
+            As `coef_covariance`; or for a coverage outside (0, 1).
+        """
+        reports = import_module("sktie.inspection")
+        return reports.coef_summary(self, domains, coverage=coverage, kind=kind)
 
     def predict_interval(
         self,
@@ -249,7 +307,7 @@ class InferenceMixin(TiedLinearModel):
             unseen = design.bounds[-1] > design.bounds[-2]
             last = self._unseen(mean) if unseen else mean
             covariances = np.concatenate([covariances, last[np.newaxis]])
-        log_odds, width = _log_odds(design, raw, covariances, self._loss())
+        log_odds, width = log_odds_of(design, raw, covariances, self._loss())
         width *= multiple
         lower = expit(log_odds - width).astype(point.dtype)
         upper = expit(log_odds + width).astype(point.dtype)
@@ -279,9 +337,11 @@ class InferenceMixin(TiedLinearModel):
             )
         return int(domain_index(self, encode_domains([domain], "domain", 1))[0])
 
-    def _covariance(self, place: int | None, kind: str) -> FloatArray:
+    def _covariance(
+        self, place: int | None, kind: str, known: Any = None
+    ) -> FloatArray:
         """Return the covariance of a domain's parameters, outputs and not classes."""
-        covariances, mean = self._covariances(kind)
+        covariances, mean = self._covariances(kind) if known is None else known
         if place is None:
             return mean
         return covariances[place] if place < len(covariances) else self._unseen(mean)
@@ -399,66 +459,3 @@ def _multiple(coverage: Any) -> float:
             "Use 0.95 for intervals of 95 %."
         )
     return float(ndtri(0.5 + 0.5 * coverage))
-
-
-def _log_odds(
-    design: Design, raw: FloatArray, covariances: FloatArray, loss: ClassLoss
-) -> tuple[FloatArray, FloatArray]:
-    """Return the log-odds of each class against all others, and their deviations.
-
-    Parameters
-    ----------
-    design : Design
-        The rows, by domain.
-    raw : array of shape (n_rows, 1 or n_classes)
-        Their raw predictions, in the order of X.
-    covariances : array of shape (n_domains, n, n)
-        Covariances of the parameters of each domain.
-    loss : ClassLoss
-        The loss of the classes.
-
-    Returns
-    -------
-    log_odds, deviation : ndarrays of shape (n_rows, n_classes)
-        In the order of X.
-    """
-    n_outputs = loss.n_outputs
-    basis = loss.expand(np.eye(n_outputs))
-    shape = n_outputs, design.n_coefs, n_outputs, design.n_coefs
-    log_odds = np.empty((len(raw), loss.n_classes))
-    deviation = np.empty_like(log_odds)
-    for domain, blocks in design.domain_blocks(n_outputs):
-        covariance = covariances[domain].reshape(shape)
-        for block in blocks:
-            place: Any = slice(block.start, block.stop)
-            if design.order is not None:
-                place = design.order[place]
-            rows = design.dense_rows(block)
-            found, gradient = _gradients(raw[place].astype(np.float64), basis)
-            variance = np.einsum(
-                "ick,ikl,icl->ic", gradient, spread(rows, covariance), gradient
-            )
-            log_odds[place] = found
-            deviation[place] = np.sqrt(np.maximum(variance, 0))
-    return log_odds, deviation
-
-
-def _gradients(raw: FloatArray, basis: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return the log-odds (n, n_classes) and their gradients in the outputs.
-
-    ``log(p_k / (1 - p_k))`` is ``r_k - log sum_(j != k) exp r_j``: its derivative in
-    ``r_j`` is ``-p_j / (1 - p_k)``, which keeps its digits as a softmax of the others.
-    """
-    if raw.shape[1] == 1:
-        signs = np.array([[-1.0], [1.0]])
-        return raw * signs.T, np.broadcast_to(signs, (len(raw), 2, 1))
-    n_classes = raw.shape[1]
-    log_odds = np.empty_like(raw)
-    gradient = np.empty((*raw.shape, basis.shape[1]))
-    for k in range(n_classes):
-        others = np.delete(np.arange(n_classes), k)
-        mass = logsumexp(raw[:, others], axis=1)
-        log_odds[:, k] = raw[:, k] - mass
-        share = np.exp(raw[:, others] - mass[:, np.newaxis])
-        gradient[:, k] = basis[k] - share @ basis[others]
-    return log_odds, gradient

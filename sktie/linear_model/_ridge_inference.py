@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from numbers import Real
 from typing import Any
 
@@ -10,7 +11,9 @@ from scipy.special import stdtrit
 from sklearn.utils.validation import check_is_fitted
 
 from sktie._domains import domain_index, encode_domains
+from sktie._tie import ToFixed
 from sktie._typing import FloatArray
+from sktie.linear_model._inference import Estimates
 from sktie.linear_model._path import NoMinimum
 from sktie.linear_model._regressor import TiedLinearRegressor
 from sktie.linear_model._ridge_path import RidgePath, RidgeStop, determined
@@ -58,6 +61,8 @@ class RidgeInference(TiedLinearRegressor):
             "held": 2 * strengths + decay,
             "left": path.n_weighed - problem.n_flat,
         }
+        if isinstance(problem.tie.structure, ToFixed):
+            self._curvature["anchor"] = problem.tie.structure.target
 
     def coef_covariance(self, domain: Any = None) -> FloatArray:
         r"""Return the covariance of the coefficients, the intercept among them.
@@ -124,16 +129,49 @@ class RidgeInference(TiedLinearRegressor):
         ValueError
             As `coef_covariance`; or for a coverage outside (0, 1).
         """
+        (found,) = self._estimates([domain], coverage)
+        return found.lower, found.upper
+
+    def _estimates(self, domains: list[Any], coverage: float) -> list[Estimates]:
+        """Return coefficients of some domains, with errors and intervals."""
         multiple = self._multiple(coverage)
-        place = self._place(domain)
-        coef, intercept = self.coef_, self.intercept_
-        if place is not None and place < len(self.domains_):
-            coef, intercept = self.domain_coef_[place], self.domain_intercept_[place]
-        centre = self._join(coef, np.asarray(intercept))
-        unit = np.maximum(np.diag(self._unit_covariance(place)), 0)
-        variance = np.multiply.outer(np.asarray(self.sigma2_), unit)
-        width = (multiple * np.sqrt(variance)).astype(centre.dtype)
-        return centre - width, centre + width
+        found = []
+        for place in map(self._place, domains):
+            coef, intercept = self.coef_, self.intercept_
+            if place is not None and place < len(self.domains_):
+                coef, intercept = (
+                    self.domain_coef_[place],
+                    self.domain_intercept_[place],
+                )
+            estimate = self._join(coef, np.asarray(intercept))
+            unit = np.maximum(np.diag(self._unit_covariance(place)), 0)
+            error = np.sqrt(np.multiply.outer(np.asarray(self.sigma2_), unit))
+            width = (multiple * error).astype(estimate.dtype)
+            found.append(Estimates(estimate, error, estimate - width, estimate + width))
+        return found
+
+    def summary(self, domains: Any = None, coverage: float = 0.95) -> Any:
+        """Return a table of the coefficients, how sure they are, and how they differ.
+
+        Parameters
+        ----------
+        domains : list of str or int, default=None
+            Labels of the domains to show beside the shared centre; None: all.
+        coverage : float, default=0.95
+            Probability that an interval holds its coefficient, in (0, 1).
+
+        Returns
+        -------
+        sktie.inspection.CoefSummary
+            A table; printed as text, shown in notebooks as HTML.
+
+        Raises
+        ------
+        ValueError
+            As `coef_covariance`; or for a coverage outside (0, 1).
+        """
+        reports = import_module("sktie.inspection")
+        return reports.coef_summary(self, domains, coverage=coverage)
 
     def predict_interval(
         self,

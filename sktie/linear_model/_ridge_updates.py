@@ -94,7 +94,13 @@ def past_of(pair: Any, target: FloatArray, fit_intercept: bool, names: Any) -> P
             f"{source.fit_intercept}. Fit both with the same fit_intercept."
         )
     source._check_kept()
-    mass, mean, gram = source._curvature["past"]
+    past = source._curvature["past"]
+    if past is None:
+        raise ValueError(
+            f"pair={type(source).__name__}() was fitted with an infinite tie: it has "
+            "no curvature that others could add to. Fit it with a finite tie."
+        )
+    mass, mean, gram = past
     n_features = len(mean)
     order = feature_order(n_features, source, theirs, names)
     slopes = target[:, :n_features]
@@ -120,8 +126,13 @@ class RidgeUpdates(RidgeInference):
             self._curvature["n_weighed"] = path.n_weighed
             self._curvature["values"] = stop.minimum.values
 
-    def _become_past(self, stop: RidgeStop) -> tuple[float, FloatArray, FloatArray]:
-        """Return mass, means and products of rows that know what the fit knows."""
+    def _become_past(
+        self, stop: RidgeStop
+    ) -> tuple[float, FloatArray, FloatArray] | None:
+        """Return mass, means and products of rows that know what the fit knows.
+
+        None where an infinite tie to a fixed pair knows more than rows can.
+        """
         problem = stop.problem
         n_features = problem.moments.mean.shape[1]
         if problem.free_hub:  # of the centre of domains
@@ -132,6 +143,8 @@ class RidgeUpdates(RidgeInference):
             mean = precision[-1, :-1] / mass
             return mass, mean, precision[:-1, :-1] - mass * np.outer(mean, mean)
         strengths = np.broadcast_to(problem.tie.strength, problem.decay.shape)
+        if np.isinf(strengths).any():
+            return None
         held = problem.decay + strengths
         gram = problem.moments.gram[0] + np.diag(held[:n_features])
         mass, mean = float(problem.moments.mass[0]), problem.moments.mean[0]

@@ -7,7 +7,7 @@ from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.base import BaseEstimator, MetaEstimatorMixin
+from sklearn.base import MetaEstimatorMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import (
     ClassifierTags,
@@ -37,13 +37,14 @@ from sktie._domains import (
 )
 from sktie._labels import check_weight
 from sktie._parallel import Workers, workers
+from sktie._persistence import VersionedEstimator
 from sktie._problem import TiedProblem
 from sktie._scalar_loss import ByDomain
 from sktie._tie import Tie, TiedCoordinates, ToMean
 from sktie._typing import Array, FloatArray, IntArray
 from sktie._validation import check_parameters, unchanged_on_error
 from sktie.linear_model._base import REMEDIES, fastest, settled
-from sktie.linear_model._forms import Form, fitted, form_of
+from sktie.linear_model._forms import FORMS, Form, fitted, form_of
 from sktie.linear_model._two_rows import Side, TwoRows, encode_sides, order_domains
 from sktie.solvers import SOLVERS, SolverResult, Status
 
@@ -55,7 +56,7 @@ PAIR_REMEDIES = {
 }
 
 
-class TiedPair(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
+class TiedPair(CallbackSupportMixin, MetaEstimatorMixin, VersionedEstimator):
     r"""Two linear models of different form, whose coefficients are tied.
 
     Some rows are modelled by ``y_A = f(w_A, x)``, the others by ``y_B = g(w_B, x)``,
@@ -459,7 +460,7 @@ class TiedPair(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
         found = np.empty(len(raw), np.result_type(*kinds))
         for k, estimator in enumerate(self.estimators_):
             own = index == k
-            found[own] = form_of("ab"[k], estimator).predict(raw[own], classes[k])
+            found[own] = FORMS[type(estimator)].predict(raw[own], classes[k])
         return found, index
 
     def score(
@@ -491,7 +492,7 @@ class TiedPair(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
         for k, estimator in enumerate(self.estimators_):
             own = index == k
             if weight[own].sum() > 0:
-                form = form_of("ab"[k], estimator)
+                form = FORMS[type(estimator)]
                 score = form.score(y[own], predicted[own], weight[own])
                 total += float(weight[own].sum()) * score
         return total / float(weight.sum())

@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.base import BaseEstimator
 from sklearn.model_selection import check_cv
 
 from sktie._compat import n_samples_of
 from sktie._labels import labelled_rows
+from sktie._persistence import VersionedEstimator
 from sktie._typing import Array, IntArray
 
 
-class LabeledSplit(BaseEstimator):
+class LabeledSplit(VersionedEstimator):
     """Split the labelled rows; put those without a label into every training set.
 
     For ``cv`` of `GridSearchCV`, `cross_val_score` and their relatives, where some rows

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator
 
 from sktie._domains import (
     Domains,
@@ -27,6 +26,7 @@ from sktie._labels import (
     encode_sample,
     index_of_known,
 )
+from sktie._persistence import VersionedEstimator
 from sktie._rows import canonical_order, drop_zero_weight
 from sktie._typing import Array, FloatArray, IntArray
 from sktie.neural_network._images import read_images
@@ -57,7 +57,7 @@ class Rows:
     domain: IntArray | None = None
 
 
-class ReadingConvolutions(BaseEstimator):
+class ReadingConvolutions(VersionedEstimator):
     """Base of the networks of convolutions: from what users hand in to arrays."""
 
     classes_: Array

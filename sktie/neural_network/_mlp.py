@@ -7,7 +7,7 @@ from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -28,6 +28,7 @@ from sktie._loss import (
     most_probable,
     probability,
 )
+from sktie._persistence import VersionedEstimator
 from sktie._prior import (
     Encoder,
     check_unlabeled,
@@ -59,7 +60,7 @@ REMEDIES = {
 }
 
 
-class TiedMLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
+class TiedMLPClassifier(CallbackSupportMixin, ClassifierMixin, VersionedEstimator):
     r"""A network with one hidden layer, tied to an encoder trained without labels.
 
     Minimises the mean log-loss of the labelled rows, decay, and ties::

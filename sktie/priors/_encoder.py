@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from scipy.special import softmax
 from sklearn.base import (
-    BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
 )
@@ -16,6 +15,7 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
 from sktie._labels import check_weight
+from sktie._persistence import VersionedEstimator
 from sktie._rows import canonical_rows, drop_zero_weight
 from sktie._typing import Array, FloatArray, Matrix
 from sktie.linear_model._softmax import softmax_regression
@@ -28,7 +28,9 @@ ANCHOR_C = 1.0
 READOUT_C = 10.0
 
 
-class EncoderPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class EncoderPrior(
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedEstimator
+):
     """Base of the priors: an encoder ``activation(X @ coef_.T + intercept_)``."""
 
     coef_: FloatArray

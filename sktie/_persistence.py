@@ -1,0 +1,81 @@
+"""What saved models say of themselves: the version that saved them, and their types."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from sklearn.base import BaseEstimator
+
+from sktie._version import __version__
+from sktie.exceptions import InconsistentVersionWarning
+
+#: Where the version stands in the state of an estimator.
+VERSION_KEY = "_sktie_version"
+#: What stands there for models that were saved before versions were recorded.
+UNRECORDED = "before 0.1.0"
+
+#: The types in files of skops that have to be trusted to load models of this package.
+SKOPS_TRUSTED_TYPES = (
+    "sktie._features.FeatureTie",
+    "sktie.linear_model._logistic.TiedLogisticRegression",
+    "sktie.linear_model._poisson.TiedPoissonRegressor",
+    "sktie.linear_model._ridge.TiedRidge",
+    "sktie.linear_model._tied_pair.TiedPair",
+    "sktie.model_selection._ridge_cv.TiedRidgeCV",
+    "sktie.model_selection._split.LabeledSplit",
+    "sktie.model_selection._tied_cv.TiedLogisticRegressionCV",
+    "sktie.neural_network._conv.SharedConvClassifier",
+    "sktie.neural_network._mlp.TiedMLPClassifier",
+    "sktie.priors._autoencoder.AutoencoderPrior",
+    "sktie.priors._kmeans.KMeansPrior",
+    # The moments of `partial_fit` of a network, which are arrays.
+    "sktie.nn._adam.Adam",
+    "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
+)
+#: In a saved state, the key of the items of a dict that has tuples as keys.
+ITEMS_KEY = "_sktie_items"
+
+
+class VersionedEstimator(BaseEstimator):
+    """An estimator that is saved with the version of this package.
+
+    scikit-learn records its own version for its own estimators alone. The version is
+    part of the state while this is saved, and never an attribute.
+    """
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        found = {name: _without_tuples(value) for name, value in state.items()}
+        return {**found, VERSION_KEY: __version__}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        state = {name: _with_tuples(value) for name, value in state.items()}
+        original = state.pop(VERSION_KEY, UNRECORDED)
+        if original != __version__:
+            warnings.warn(
+                InconsistentVersionWarning(
+                    estimator_name=type(self).__name__,
+                    original_version=original,
+                    current_version=__version__,
+                ),
+                stacklevel=2,
+            )
+        super().__setstate__(state)
+
+
+def _without_tuples(value: Any) -> Any:
+    """Return a dict with tuples as keys, such as a graph of pairs, as its items.
+
+    skops writes dicts as JSON, where a tuple is no key.
+    """
+    pairs = isinstance(value, dict) and all(isinstance(key, tuple) for key in value)
+    if pairs and value:
+        return {ITEMS_KEY: [[list(key), weight] for key, weight in value.items()]}
+    return value
+
+
+def _with_tuples(value: Any) -> Any:
+    if isinstance(value, dict) and ITEMS_KEY in value:
+        return {tuple(key): weight for key, weight in value[ITEMS_KEY]}
+    return value
