@@ -273,6 +273,19 @@ def test_fit_and_predict_make_no_numeric_copy_of_the_rows(pair, kind):
     assert predicting < 0.5 * size, f"{predicting / size:.2f} of X"
 
 
+@pytest.mark.parametrize("sparse", [False, True])
+def test_a_model_in_double_precision_predicts_float32_rows_in_it(sparse):
+    # As scikit-learn does: in float32 such sums are off in the third digit.
+    rng = np.random.default_rng(0)
+    X = (2e5 + rng.normal(size=(80, 3))).astype(np.float32)
+    y = (X[:, 0] - X[:, 1] + rng.normal(size=80) > 0).astype(int)
+    model = TiedLogisticRegression(fit_intercept=False).fit(X.astype(float), y)
+    rows = sp.csr_array(X) if sparse else X
+    found, expected = (model.predict_proba(part) for part in (rows, rows.astype(float)))
+    assert found.dtype == np.float64
+    assert_array_equal(found, expected)
+
+
 def test_features_without_any_variation_fit_quietly():
     X = np.column_stack([np.zeros((12, 2)), np.arange(12) // 2 % 2])
     y = np.arange(12) % 2

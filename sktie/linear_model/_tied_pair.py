@@ -443,7 +443,7 @@ class TiedPair(CallbackSupportMixin, MetaEstimatorMixin, VersionedEstimator):
         check_is_fitted(self)
         X, skip, domains = self._columns(X, sample_domain, reset=False)
         X = check_array(
-            X, accept_sparse="csr", dtype=[np.float64, np.float32], estimator=self
+            X, accept_sparse="csr", dtype=[np.float64, self.coef_.dtype], estimator=self
         )
         check_domain_use(self, domains)
         assert domains is not None
