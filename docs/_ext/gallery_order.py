@@ -6,6 +6,7 @@ ORDER = (
     "how_many_rows",
     "how_strong",
     "should_these_be_tied",
+    "transfer",
     "schools",
     "update_batch_by_batch",
     "few_labels",
