@@ -20,8 +20,8 @@ from sktie._typing import Array, FloatArray, IntArray, Matrix
 #: fitting a model to them.
 CANONICAL_ENTRIES = 1 << 24
 CANONICAL_SPARSE_ROWS = 1 << 16
-#: Rows that are compared at a time.
-RANKED_ROWS = 256
+#: Rows that are compared at a time, and numbers that are widened to float64.
+RANKED_ROWS, RANKED_NUMBERS = 256, 1 << 16
 
 
 def drop_zero_weight(
@@ -39,9 +39,10 @@ def drop_zero_weight(
 def canonical_rows(
     X: Matrix, weight: FloatArray, y: Array | None = None, *, at_least: int = 0
 ) -> tuple[Matrix, FloatArray, Any]:
-    """Return the distinct rows in the order of their bytes, and their summed weights.
+    """Return the distinct rows in the order of their values, and their summed weights.
 
-    Rows with different targets ``y`` count as different. Large data are returned as
+    It is that of the bytes of these as float64, whatever dtype X has. Rows with
+    different targets ``y`` count as different. Large data are returned as
     they are, and so are rows of which fewer than ``at_least`` are distinct.
     """
     first, weight = canonical_order(X, weight, y, at_least=at_least)
@@ -64,7 +65,7 @@ def canonical_order(
         size, limit = X.shape[0], CANONICAL_SPARSE_ROWS
     if size > limit:
         return None, weight
-    place = _ranks(_sparse_keys(X) if sparse else _dense_keys(X))
+    place = _ranks(_sparse_keys(X)) if sparse else _dense_ranks(X)
     if y is not None:
         place = place * (int(y.max()) + 2) + y + 1  # y may hold -1
     _, first, place = np.unique(place, return_index=True, return_inverse=True)
@@ -87,6 +88,40 @@ def _ranks(keys: Array) -> IntArray:
     ranks = np.empty_like(new)
     ranks[order] = np.cumsum(new)
     return ranks
+
+
+def _dense_ranks(X: Array) -> IntArray:
+    """Return how many rows of lesser value come before each."""
+    ranks = _ranks(_dense_keys(X))
+    if X.dtype == np.float64:
+        return ranks
+    _, first, place = np.unique(ranks, return_index=True, return_inverse=True)
+    return _value_ranks(X, first)[place]
+
+
+def _value_ranks(X: Array, rows: IntArray) -> IntArray:
+    """Return how many of some rows, as float64, come before each of them.
+
+    Some columns at a time, of those rows alone that equal another one so far.
+    """
+    n = len(rows)
+    ranks, equal = np.zeros(n, dtype=np.intp), np.arange(n)
+    for columns in gen_batches(X.shape[1], max(RANKED_NUMBERS // n, 1)):
+        values = X[rows[equal], columns].astype(np.float64)
+        before = ranks[equal]
+        lesser, _ = _counts(before)
+        now, as_many = _counts(before * n + _ranks(_dense_keys(values)))
+        ranks[equal] = before + now - lesser
+        equal = equal[as_many > 1]
+        if not len(equal):
+            break
+    return ranks
+
+
+def _counts(values: IntArray) -> tuple[IntArray, IntArray]:
+    """Return of each value how many are less, and how many are equal."""
+    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(count) - count)[place], count[place]
 
 
 def _dense_keys(X: Array) -> Array:

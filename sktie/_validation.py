@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -44,6 +45,32 @@ def unchanged_on_error(estimator: Any) -> Iterator[None]:
         vars(estimator).clear()
         vars(estimator).update(before | running)
         raise
+
+
+def checked_number(name: str, given: Any, count: int, what: str) -> int:
+    """Return the number of one of several things, from 0; negative ones from the end.
+
+    Parameters
+    ----------
+    name : str
+        The parameter.
+    given : int
+        As the user gave it.
+    count : int
+        How many things there are.
+    what : str
+        Which things these are, for the message.
+    """
+    try:
+        number = -count - 1 if isinstance(given, bool) else operator.index(given)
+    except TypeError:
+        number = -count - 1
+    if not -count <= number < count:
+        raise ValueError(
+            f"{name}={given!r}, but {what} have the numbers 0 to {count - 1}. Use one "
+            "of these; negative ones count from the end."
+        )
+    return number % count
 
 
 def is_frame(X: Any) -> bool:

@@ -108,7 +108,7 @@ LINEAR = [
     # No fit_intercept=False without a pair: check_class_weight_classifiers needs an
     # intercept; LogisticRegression(fit_intercept=False) fails it in the same way.
     TiedLogisticRegression(tie_intercept=False, tol=0.0, max_iter=200),
-    TiedLogisticRegressionCV(ties=3, Cs=[0.1, 1.0]),
+    TiedLogisticRegressionCV(ties=3, Cs=[0.1, 1.0], store_covariance=True),
     TiedLogisticRegressionCV(ties=2, cv=2, class_weight="balanced"),
     TiedLogisticRegression(store_covariance=True),
     TiedLogisticRegression(ShapePrior()),
@@ -150,7 +150,7 @@ RIDGES = [
     TiedRidge(alpha=0.0),
     TiedRidge(tie="auto", alpha="auto", n_jobs=1),
     TiedRidge(store_covariance=True),
-    TiedRidgeCV(),
+    TiedRidgeCV(store_covariance=True),
     TiedRidgeCV(cv=2, ties=2, alphas=[0.5]),
     SignRidge(handle_unknown="shared"),
     SignRidge(handle_unknown="shared", tie=np.inf, alpha=0.0),

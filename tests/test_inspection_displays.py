@@ -216,15 +216,16 @@ def test_a_layer_that_is_no_convolution_is_refused(layer):
         lambda: KernelDisplay.from_estimator(model, layer),
         lambda: FeatureMapDisplay.from_estimator(model, X, layer),
     ):
-        with pytest.raises(ValueError, match=r"has 1 convolutions\. Use a number"):
+        with pytest.raises(ValueError, match=r"convolutions .* 0 to 0\. Use one"):
             draw()
-    with pytest.raises(ValueError, match=r"has 0 convolutions\. Use another model"):
+    with pytest.raises(ValueError, match=r"no convolutions\. Give it filters"):
         KernelDisplay.from_estimator(fitted(filters=()))
 
 
-def test_a_channel_that_does_not_exist_is_refused():
-    with pytest.raises(ValueError, match=r"channel=1, .* has 1 channels"):
-        KernelDisplay.from_estimator(fitted(filters=2), channel=1)
+@pytest.mark.parametrize("channel", [1, -2, 0.5, None])
+def test_a_channel_that_does_not_exist_is_refused(channel):
+    with pytest.raises(ValueError, match=rf"channel={channel}, .* 0 to 0\. Use one"):
+        KernelDisplay.from_estimator(fitted(filters=2), channel=channel)
 
 
 def test_without_matplotlib_a_display_says_how_to_get_it(monkeypatch):

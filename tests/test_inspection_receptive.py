@@ -180,11 +180,11 @@ def test_a_pixel_that_does_not_exist_is_refused(pixel):
         influence(model, pixel, 0)
 
 
-@pytest.mark.parametrize("layer", [2, -3, 0.0, True, "0", None])
+@pytest.mark.parametrize("layer", [2, -3, 0.0, True, "0", None, [0]])
 def test_a_layer_that_does_not_exist_is_refused(layer):
     model = positive_network((8, 8), filters=1)
     for find in (receptive_field, lambda *a: influence(a[0], a[2], a[1])):
-        with pytest.raises(ValueError, match=r"layer=.* Use a number from 0 to 1\."):
+        with pytest.raises(ValueError, match=r"layer=.* the numbers 0 to 1\."):
             find(model, layer, (0, 0))
 
 

@@ -8,7 +8,14 @@ from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, Ridge
 
-from sktie import KMeansPrior, TiedLogisticRegression, TiedPoissonRegressor, TiedRidge
+from sktie import (
+    KMeansPrior,
+    TiedLogisticRegression,
+    TiedLogisticRegressionCV,
+    TiedPoissonRegressor,
+    TiedRidge,
+    TiedRidgeCV,
+)
 from sktie.inspection import coef_summary
 from tests.tied import rows
 
@@ -205,3 +212,20 @@ def test_what_has_no_summary_says_so():
         tied.summary("east")
     with pytest.raises(ValueError, match="which fit did not see"):
         tied.summary(["elsewhere"])
+
+
+@pytest.mark.parametrize("regression", [False, True])
+def test_a_search_is_the_model_it_chose(regression):
+    X, y, domain = rows(n=120)
+    if regression:
+        search, model, decay = TiedRidgeCV(**KEPT), TiedRidge(**KEPT), "alpha"
+    else:
+        search = TiedLogisticRegressionCV(ties=3, Cs=[1.0], **KEPT)
+        model, decay = TiedLogisticRegression(**KEPT), "C"
+    search.fit(X, y, sample_domain=domain)
+    chosen = {"tie": search.tie_, decay: getattr(search, f"{decay}_")}
+    model.set_params(**chosen).fit(X, y, sample_domain=domain)
+    for name in ("shared", *map(str, search.domains_)):
+        assert_allclose(
+            of(search.summary(), name), of(model.summary(), name), rtol=1e-4, atol=1e-6
+        )

@@ -99,6 +99,14 @@ def test_accuracy_is_a_score():
     assert np.isfinite(path.domain_scores).all()
 
 
+def test_a_score_that_compares_rows_is_none_of_rows_left_out():
+    X, y, domain = rows()
+    with pytest.raises(ValueError, match=r"scoring='roc_auc'.*mean over rows"):
+        tying_path(
+            TiedLogisticRegression(), X, y, scoring="roc_auc", sample_domain=domain
+        )
+
+
 def test_a_column_names_the_domains_and_frames_the_features():
     pandas = pytest.importorskip("pandas")
     X, y, domain = rows()

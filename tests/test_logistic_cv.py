@@ -10,7 +10,7 @@ from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss, roc_auc_score
+from sklearn.metrics import log_loss
 from sklearn.model_selection import (
     GridSearchCV,
     GroupKFold,
@@ -93,6 +93,9 @@ def test_rows_of_high_leverage_are_left_out_exactly():
     )
     model.fit(X, y)
     assert model.n_refitted_ >= 1
+    assert model.n_refitted_ == model.refits_.sum()
+    assert model.refits_.shape == y.shape
+    assert model.refits_[rows].sum() > model.n_refitted_ / 2
     found = scores[1]
     exact = brute_force(X, y, rows=rows, **single)
     worst = np.abs(np.log(found[rows, 1]) - np.log(exact[:, 1]))
@@ -127,21 +130,54 @@ def test_more_steps_bring_loo_nearer(monkeypatch):
     assert error() < 0.05 * one
 
 
-def test_loo_scores_by_any_scorer():
-    X, y = data()
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_loo_scores_by_means_over_rows(n_classes):
+    X, y = data(n_classes)
     probabilities = []
     keeper = TiedLogisticRegressionCV(
         -1, ties=[1.0], Cs=1.0, scoring=keep(probabilities)
     )
     keeper.fit(X, y)
-    auc = clone(keeper).set_params(scoring="roc_auc").fit(X, y)
-    expected = [roc_auc_score(y, proba[:, 1]) for proba in probabilities]
-    assert_allclose(auc.scores_[0], expected)
-    assert np.isnan(auc.standard_errors_).all()
-    assert not hasattr(auc, "domain_scores_")
-    accuracy = clone(keeper).set_params(scoring="accuracy").fit(X, y)
-    expected = [np.mean(proba.argmax(axis=1) == y) for proba in probabilities]
-    assert_allclose(accuracy.scores_[0], expected)
+    assert np.isnan(keeper.standard_errors_).all()
+    assert not hasattr(keeper, "domain_scores_")
+    for name, expected in {
+        "neg_log_loss": [-log_loss(y, proba) for proba in probabilities],
+        "accuracy": [np.mean(proba.argmax(axis=1) == y) for proba in probabilities],
+        "neg_brier_score": [-brier(y, proba) for proba in probabilities],
+    }.items():
+        model = clone(keeper).set_params(scoring=name).fit(X, y)
+        assert_allclose(model.scores_[0], expected)
+        assert np.isfinite(model.standard_errors_).all()
+        counts = np.bincount(X[:, -1].astype(int)) / len(X)
+        assert_allclose(
+            np.einsum("t,tij->ij", counts, model.domain_scores_), model.scores_
+        )
+
+
+def brier(y, proba):
+    """Mean squared distance from what happened, of two classes halved."""
+    happened = np.eye(proba.shape[1])[y]
+    squares = np.square(happened - proba).sum(axis=1)
+    return squares.mean() / (2 if proba.shape[1] == 2 else 1)
+
+
+@pytest.mark.parametrize("scoring", ["roc_auc", "f1"])
+def test_scores_that_are_no_means_over_rows_need_folds(scoring):
+    # Left out, a row lowers the base rate of its own class: models without any use of
+    # the features then have an area of 0 under the curve, and strong ones are misled.
+    X, y = data()
+    model = TiedLogisticRegressionCV(-1, ties=[1.0], Cs=1.0, scoring=scoring)
+    with pytest.raises(ValueError, match=rf"{scoring}.*mean over rows.*Use cv=5"):
+        model.fit(X, y)
+    folds = model.set_params(cv=3).fit(X, y)
+    search = GridSearchCV(
+        TiedLogisticRegression(-1), {"tie": folds.ties_}, cv=3, scoring=scoring
+    ).fit(X, y)
+    assert_allclose(folds.scores_[0], search.cv_results_["mean_test_score"], rtol=1e-6)
+    prior = TiedLogisticRegressionCV(
+        KMeansPrior(3, random_state=0), ties=[1.0], Cs=1.0, scoring=scoring
+    )
+    assert prior.fit(X, y).cv_ == 5  # "loo" becomes folds there
 
 
 def test_standard_errors_and_domains_are_of_the_rows():
@@ -303,8 +339,9 @@ def test_without_refit_there_is_a_choice_and_no_model():
     model = TiedLogisticRegressionCV(-1, ties=3, refit=False).fit(X, y)
     assert model.tie_ in model.ties_
     assert not hasattr(model, "coef_")
-    with pytest.raises(NotFittedError):
+    with pytest.raises(NotFittedError, match="Fit it with refit=True"):
         model.predict(X)
+    assert "ties=3" in model._repr_html_()
 
 
 def test_one_standard_error_prefers_the_stronger_tie():
@@ -412,7 +449,7 @@ def test_verbose_prints_every_setting(capsys):
         ({"cv": "all"}, "'cv' parameter"),
         ({"scoring": "no score"}, "no score"),
         (
-            {"scoring": "roc_auc", "one_standard_error": True},
+            {"scoring": keep([]), "one_standard_error": True},
             "has no standard error",
         ),
     ],
@@ -497,7 +534,7 @@ def test_rows_without_which_classes_are_separable_are_failures():
         ({"cv": GroupKFold(3)}, r"cv=list\(GroupKFold"),
         ({"cv": iter([])}, "has no folds"),
         ({"stratify_domains": True}, "expected an integer cv"),
-        ({"stratify_domains": True, "cv": 20}, "has only"),
+        ({"stratify_domains": True, "cv": 20}, "domain 0 has only 10 rows of class 0"),
     ],
 )
 def test_unfit_splits_are_errors(parameters, message):

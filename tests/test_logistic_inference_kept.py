@@ -10,7 +10,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 
-from sktie import TiedLogisticRegression
+from sktie import TiedLogisticRegression, TiedLogisticRegressionCV
 from tests.oracles import fit_tied, make_instance
 
 KINDS = ["laplace", "sandwich"]
@@ -67,6 +67,58 @@ def test_pickled_cloned_and_searched():
         for kind in KINDS:
             expected = best.predict_interval(X, kind=kind)
             assert_array_equal(other.predict_interval(X, kind=kind), expected)
+
+
+@kinds
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("cv", ["loo", 3])
+def test_a_search_keeps_what_the_fit_it_chose_would(kind, n_classes, cv):
+    case = make_instance((40, 60, 80), n_classes)
+    X = np.column_stack([case.X, case.domain])
+    common = {"pair": -1, "handle_unknown": "shared", "class_weight": "balanced"}
+    search = TiedLogisticRegressionCV(
+        ties=[1.0, 10.0], Cs=[0.5, 2.0], cv=cv, store_covariance=True, **common
+    ).fit(X, case.y)
+    model = TiedLogisticRegression(
+        tie=search.tie_, C=search.C_, store_covariance=True, **common
+    ).fit(X, case.y)
+    rows = np.vstack([X[::9], [*X[0, :-1], 77.0]])
+    copy = pickle.loads(pickle.dumps(search))
+    for domain in (0, None, 77):
+        assert_allclose(
+            copy.coef_interval(domain, kind=kind),
+            model.coef_interval(domain, kind=kind),
+            rtol=1e-4,
+            atol=1e-5,
+        )
+    assert_allclose(
+        copy.predict_interval(rows, kind=kind),
+        model.predict_interval(rows, kind=kind),
+        rtol=1e-4,
+        atol=1e-5,
+    )
+
+
+def test_a_search_keeps_nothing_unless_asked_for():
+    case = make_instance((30, 60))
+    X = np.column_stack([case.X, case.domain])
+    search = TiedLogisticRegressionCV(-1, ties=2, Cs=1.0, store_covariance=True)
+    search.fit(X, case.y).coef_interval()
+    search.set_params(store_covariance=False).fit(X, case.y)
+    with pytest.raises(ValueError, match="again with store_covariance=True"):
+        search.coef_interval()
+    with pytest.raises(ValueError, match=r"refit=False .* nothing to keep"):
+        search.set_params(store_covariance=True, refit=False).fit(X, case.y)
+
+
+def test_a_search_that_cannot_keep_says_so_before_it_searches(monkeypatch):
+    case = make_instance((30, 60))
+    X = np.column_stack([case.X, case.domain])
+    monkeypatch.setattr("sktie.linear_model._inference.MOST_NUMBERS", 10)
+    monkeypatch.setattr("sktie.linear_model._path.Path.fit", None)
+    search = TiedLogisticRegressionCV(-1, store_covariance=True)
+    with pytest.raises(ValueError, match="store_covariance=True keeps 2 x "):
+        search.fit(X, case.y)
 
 
 def test_the_fit_is_the_same():

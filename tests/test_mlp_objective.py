@@ -21,7 +21,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 
 from sktie import AutoencoderPrior, KMeansPrior, TiedMLPClassifier
 from sktie._loss import classification_loss
-from sktie.neural_network._objective import NetworkLoss, TiedLayer
+from sktie.neural_network._objective import NetworkLoss, tied_layer
 from sktie.nn import ACTIVATIONS
 
 INF = np.inf
@@ -273,8 +273,8 @@ def test_value_and_gradient_are_those_of_mlp_classifier(data, activation, weight
         np.ones(60) if weight is None else weight,
         loss,
         activation,
-        TiedLayer(np.zeros((4, 4)), 0.0, model.alpha),
-        TiedLayer(np.zeros((loss.n_outputs, 5)), 0.0, model.alpha),
+        tied_layer(np.zeros((4, 4)), 0.0, model.alpha),
+        tied_layer(np.zeros((loss.n_outputs, 5)), 0.0, model.alpha),
     )
     hidden = np.column_stack(before[:2])
     output = loss.reduce(np.column_stack(before[2:]))
@@ -329,8 +329,8 @@ def make_network(activation="tanh", n_classes=3, tie=0.3, tie_output=2.0, sparse
         rng.uniform(0.3, 3.0, size=12),
         loss,
         activation,
-        TiedLayer(rng.normal(size=(4, 4)), tie, 0.4),
-        TiedLayer(rng.normal(size=(loss.n_outputs, 5)), tie_output, 0.4),
+        tied_layer(rng.normal(size=(4, 4)), tie, 0.4),
+        tied_layer(rng.normal(size=(loss.n_outputs, 5)), tie_output, 0.4),
     )
     # What an infinite tie holds is no part of the point.
     layers = (problem.hidden, problem.output)
@@ -443,22 +443,22 @@ def test_a_point_holds_what_can_move(tie, tie_output):
         (problem.hidden, problem.output), problem.parameters(theta), strict=True
     ):
         moved = np.abs(found - layer.anchor).max() > 0
-        assert moved == (layer.tie < INF)
+        assert moved == (layer.tie_pair < INF)
 
 
 @pytest.mark.parametrize("tie", [0.0, 0.3, 1e6])
 def test_coordinates_and_parameters_are_inverse(tie):
-    layer = TiedLayer(np.arange(6.0).reshape(2, 3), tie, 0.0)
+    layer = tied_layer(np.arange(6.0).reshape(2, 3), tie, 0.0)
     target = np.array([[1.0, -2.0, 0.5], [0.0, 3.0, 9.0]])
-    assert_allclose(layer.parameters(layer.locate(target)), target, rtol=1e-12)
+    assert_allclose(layer.weights(layer.locate(target)), target, rtol=1e-12)
     # One unit of U is (1 + tie)^(-1/2) of a parameter.
-    one = layer.parameters(np.ones((2, 3))) - layer.anchor
+    one = layer.weights(np.ones((2, 3))) - layer.anchor
     assert_allclose(one, (1 + tie) ** -0.5, rtol=1e-9)
 
 
 def test_an_infinite_tie_has_one_place(data):
-    layer = TiedLayer(np.arange(6.0).reshape(2, 3), INF, 0.0)
-    assert_array_equal(layer.parameters(np.full((2, 3), 5.0)), layer.anchor)
+    layer = tied_layer(np.arange(6.0).reshape(2, 3), INF, 0.0)
+    assert_array_equal(layer.weights(np.full((2, 3), 5.0)), layer.anchor)
     assert_array_equal(layer.locate(np.ones((2, 3))), np.zeros((2, 3)))
 
 
@@ -501,9 +501,9 @@ def test_gradient_by_torch_autograd(activation, n_classes):
             (problem.output, point[size:]),
         ]:
             anchor = torch.tensor(layer.anchor)
-            away = U.reshape(anchor.shape) / np.sqrt(1 + layer.tie)
+            away = U.reshape(anchor.shape) / np.sqrt(1 + layer.tie_pair)
             parts.append(anchor + away)
-            total = total + layer.tie / 2 * away.square().sum()
+            total = total + layer.tie_pair / 2 * away.square().sum()
             total = total + 0.4 / 2 * parts[-1][:, :-1].square().sum()
         first, second = parts
         units = torch.tensor(problem.X) @ first[:, :-1].T + first[:, -1]

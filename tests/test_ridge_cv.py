@@ -182,3 +182,22 @@ def test_errors_name_the_remedy(settings, words):
     X, y, domain, _ = make_rows()
     with pytest.raises(ValueError, match=words):
         TiedRidgeCV(**settings).fit(X, y, sample_domain=domain)
+
+
+def test_a_search_keeps_what_the_fit_it_chose_would():
+    X, y, domain, weight = make_rows((12, 14, 16), weights=True)
+    common = {"handle_unknown": "shared", "store_covariance": True}
+    search = TiedRidgeCV(ties=[1.0, 4.0], alphas=[0.5, 2.0], **common)
+    search.fit(X, y, weight, sample_domain=domain)
+    model = TiedRidge(tie=search.tie_, alpha=search.alpha_, **common)
+    model.fit(X, y, weight, sample_domain=domain)
+    for label in (*search.domains_, None, 99):
+        np.testing.assert_array_equal(
+            search.coef_interval(label), model.coef_interval(label)
+        )
+    found = search.predict_interval(X, sample_domain=domain, noise=True)
+    np.testing.assert_array_equal(
+        found, model.predict_interval(X, sample_domain=domain, noise=True)
+    )
+    with pytest.raises(ValueError, match=r"refit=False .* nothing to keep"):
+        search.set_params(refit=False).fit(X, y, weight, sample_domain=domain)

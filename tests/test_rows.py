@@ -154,6 +154,30 @@ def test_the_memory_layout_does_not_matter(order):
     assert_array_equal(canonical_rows(whole[:, :2], weight)[0], expected)
 
 
+@pytest.mark.parametrize(
+    "dtype", ["u1", "i2", ">i2", "i8", "u8", "f2", "f4", ">f4", "f8", "g"]
+)
+def test_equal_values_of_any_dtype_have_one_order(dtype):
+    rng = np.random.default_rng(3)
+    X = rng.integers(0, 4, (80, 3))
+    weight, y = rng.integers(1, 8, 80).astype(float), rng.integers(0, 2, 80)
+    first, mass = canonical_order(X.astype(float), weight, y)
+    found, weights = canonical_order(X.astype(dtype), weight, y)
+    assert_array_equal(found, first)
+    assert_array_equal(weights, mass)
+
+
+def test_blocks_of_columns_do_not_change_the_order(monkeypatch):
+    rng = np.random.default_rng(4)
+    X = rng.choice([0.0, 1.0, -2.5], (60, 9), p=[0.8, 0.1, 0.1]).astype(np.float32)
+    whole = canonical_order(X, np.ones(60))
+    monkeypatch.setattr(_rows, "RANKED_NUMBERS", 1)
+    for one, other in zip(canonical_order(X, np.ones(60)), whole, strict=True):
+        assert_array_equal(one, other)
+    as_bytes = [row.tobytes() for row in X[whole[0]].astype(float)]
+    assert as_bytes == sorted(as_bytes)
+
+
 def test_larger_data_are_returned_as_they_are(monkeypatch):
     X, weight, y = few_values()
     monkeypatch.setattr(_rows, "CANONICAL_ENTRIES", X.size - 1)

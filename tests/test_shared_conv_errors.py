@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.frozen import FrozenEstimator
@@ -411,20 +412,21 @@ def test_other_images_than_in_fit_are_refused(method, X_new, words):
     check_message(error, words)
 
 
-@pytest.mark.parametrize("layer", [1, -2, 5])
+@pytest.mark.parametrize("layer", [1, -2, 5, 0.5, True, "0", None, [0], np.array([0])])
 def test_feature_maps_names_the_layers_that_there_are(layer):
-    with pytest.raises(ValueError, match=f"layer={layer}, but .* 1 convolution"):
+    with pytest.raises(ValueError, match=r"convolutions .* 0 to 0\. Use one") as error:
         PAIR.feature_maps(X, layer)
+    check_message(error, (f"layer={layer!r}",))
+
+
+@pytest.mark.parametrize("layer", [0, -1, np.int8(0), np.array(0)])
+def test_the_number_of_a_layer_is_any_whole_number(layer):
+    assert_array_equal(PAIR.feature_maps(X, layer), PAIR.feature_maps(X))
 
 
 def test_feature_maps_of_a_model_without_convolutions_says_so():
     with pytest.raises(ValueError, match=r"no convolution.*filters.*transform"):
         network(()).fit(X, Y).feature_maps(X)
-
-
-def test_the_number_of_a_layer_is_whole():
-    with pytest.raises(ValueError, match=r"layer=0\.5.*whole number from 0 to 0"):
-        network((2,)).fit(X, Y).feature_maps(X, 0.5)
 
 
 # ---- partial_fit ---------------------------------------------------------------------
@@ -522,3 +524,47 @@ def test_a_one_cycle_training_ends_without_a_word():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         network().fit(X, Y)
+
+
+# ---- numbers that are not finite -----------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore:(overflow|invalid):RuntimeWarning")
+@pytest.mark.parametrize("how", ["fit", "partial_fit"])
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"learning_rate_init": 1e200, "solver": "sgd"}, ("(now 1e+200)",)),
+        ({"alpha": 1e200, "solver": "sgd"}, ("alpha (now 1e+200)",)),
+        ({"augment": lambda pixels, _: pixels * np.nan}, ("what augment returns",)),
+    ],
+)
+def test_training_that_diverges_is_an_error(settings, words, how):
+    model = network(max_iter=5, batch_size=8).fit(X, Y)
+    before = model.coefs_[0].copy()
+    model.set_params(**settings)
+
+    def train():
+        for _ in range(5 if how == "partial_fit" else 1):
+            getattr(model, how)(X, Y)
+
+    with pytest.raises(ValueError, match="SharedConvClassifier diverged") as error:
+        train()
+    check_message(error, ("epochs the loss is", "Lower", *words))
+    if how == "fit":
+        assert_array_equal(model.coefs_[0], before)
+
+
+@pytest.mark.parametrize("factor", [1e-42, 1e150])
+def test_pixels_beyond_single_precision_are_refused_and_double_takes_them(factor):
+    with pytest.raises(ValueError, match="standard deviation") as error:
+        network(dtype="float32").fit(X * factor, Y)
+    check_message(error, ("float32", "Multiply X", "dtype='float64'"))
+    found = network().fit(X * factor, Y).predict_proba(X * factor)
+    assert_allclose(found, network().fit(X, Y).predict_proba(X), rtol=1e-6)
+
+
+@pytest.mark.parametrize("factor", [1e-300, 1e200, 1e300])
+def test_the_scale_of_extreme_pixels_is_exact(factor):
+    small = network().fit(X * factor, Y)
+    assert_allclose(small.scale_ / factor, network().fit(X, Y).scale_, rtol=1e-9)

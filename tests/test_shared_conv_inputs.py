@@ -158,6 +158,22 @@ def test_predict_takes_one_row_and_none_of_the_others_matters():
     assert_allclose(each, model.predict_proba(X), rtol=1e-9)
 
 
+@pytest.mark.parametrize("shape", [(4, 5), (4, 5, 2), (30, 2)])
+def test_a_single_image_is_put_into_a_list(shape):
+    X = pixels(*shape)
+    model = network().fit(X, Y)
+    with pytest.raises(ValueError, match=r"of a single image; .*list: \[image\]"):
+        model.predict(X[0])
+    assert_array_equal(model.predict([X[0]]), model.predict(X)[:1])
+
+
+def test_as_many_images_as_rows_of_pixels_are_images():
+    X = pixels(1, 4)  # Each of one row, which is all its pixels.
+    assert len(network().fit(X, Y).predict(X[:, 0][:1])) == 1
+    X = pixels(4, 4)
+    assert len(network().fit(X, Y).predict(X[:4])) == 4
+
+
 # ---- numbers of any kind -------------------------------------------------------------
 
 
@@ -221,15 +237,19 @@ def test_truth_values_are_numbers(fitted):
     assert_array_equal(found, fitted.predict_proba(X.astype(np.float64)))
 
 
+@pytest.mark.parametrize("how", ["fit", "partial_fit"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("kind", [*KINDS, "bool"])
-def test_any_dtype_can_be_fitted(kind):
+def test_equal_numbers_of_any_dtype_train_one_model(kind, dtype, how):
     X = COUNTS > 8 if kind == "bool" else KINDS[kind](COUNTS)
-    model = network(dtype="float64").fit(X, Y)
     Z = (COUNTS > 8) * 1.0 if kind == "bool" else COUNTS * 1.0
-    plain = network().fit(Z, Y)
-    # The rows may be in another order, which only rounds the sums in another way.
-    assert_allclose(model.offset_, plain.offset_, rtol=1e-12)
-    assert_allclose(model.predict_proba(Z), plain.predict_proba(Z), rtol=1e-6)
+    more = {"classes": np.unique(Y)} if how == "partial_fit" else {}
+    model, plain = (
+        getattr(network(dtype=dtype, batch_size=4), how)(rows, Y, **more)
+        for rows in (X, Z)
+    )
+    assert_array_equal(model.offset_, plain.offset_)
+    assert_same_model(model, plain)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,10 @@
 """SharedConvClassifier among others: partial_fit, warm starts, Ctrl-C, pipelines."""
 
 import pickle
+import tracemalloc
 import warnings
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import numpy as np
 import pytest
@@ -115,6 +118,19 @@ def test_steps_of_partial_fit_are_constant_whatever_fit_does():
     assert_allclose(steps[0], 2 * steps[1], rtol=1e-6)
 
 
+def test_partial_fit_takes_the_learning_rate_and_the_solver_of_the_moment():
+    model = network(learning_rate_init=1e-9).partial_fit(X, Y, np.unique(Y))
+    before = parameters(model)
+    model.set_params(learning_rate_init=0.1).partial_fit(X, Y)
+    moved = [
+        np.abs(a - b).max() for a, b in zip(before, parameters(model), strict=True)
+    ]
+    assert max(moved) > 0.01
+    assert type(model._optimizer["adam"]).__name__ == "Adam"
+    model.set_params(solver="sgd").partial_fit(X, Y)
+    assert type(model._optimizer["sgd"]).__name__ == "SGDOptimizer"
+
+
 def test_partial_fit_learns_from_a_stream():
     model = network(8, learning_rate_init=0.01, alpha=1e-3)
     for _ in range(30):
@@ -207,6 +223,15 @@ def test_a_warm_start_from_another_model_is_a_fit_from_scratch(change):
         settings = {"image_shape": (8, 4, 2)}
     model.set_params(**settings).fit(Z, y)
     assert_same_model(model, network(**({"filters": 3} | settings)).fit(Z, y))
+
+
+def test_a_warm_start_at_the_minimum_has_its_loss():
+    model = network((), solver="lbfgs", warm_start=True, max_iter=200, tol=1e-4)
+    ended = model.fit(X, Y).loss_
+    model.set_params(tol=1.0).fit(X, Y)
+    assert model.n_iter_ == 0
+    assert model.loss_curve_ == []
+    assert_allclose([model.loss_, model.best_loss_], ended, rtol=1e-12)
 
 
 def test_without_a_warm_start_every_fit_begins_anew():
@@ -408,3 +433,36 @@ def test_rows_of_two_tiles_are_predicted_by_two_threads(monkeypatch):
     model.predict(X[:1])
     assert seen[0] >= 2
     assert seen[1] == 1
+
+
+def test_threads_predict_with_one_model_at_the_same_time():
+    model = network(n_jobs=2).fit(X, Y)
+    many = [np.roll(np.tile(X, (9, 1)), k, axis=0) for k in range(4)]
+    expected = [model.predict_proba(rows) for rows in many]
+    start = Barrier(4)
+
+    def predict(k):
+        start.wait(timeout=20)
+        return [model.predict_proba(many[k]) for _ in range(5)]
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(predict, range(4)))
+    for own, answers in zip(expected, found, strict=True):
+        for answer in answers:
+            assert_array_equal(answer, own)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32", "float64"])
+def test_no_copy_of_the_images_is_made(dtype):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (6000, 40, 40)).astype(dtype)
+    model = network(1, max_iter=1, stride=4, kernel_size=4)
+    model.fit(images[:200], np.arange(200) % 2)
+    peaks = []
+    for work, more in ((model.fit, [np.arange(6000) % 2]), (model.predict, [])):
+        tracemalloc.start()
+        work(images, *more)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    # A copy of four or eight bytes for each pixel would be twice as large, or more.
+    assert max(peaks) < 2 * images.size

@@ -330,8 +330,35 @@ def choice(results):
     return Table(table)
 
 
+def worth(results):
+    """Log-loss on new rows of a chosen tie and of its rivals, set by set."""
+    arms = {"tied": "", "coarse": "ties=10", "separate": "", "pooled": ""}
+    arms |= {"EasyAdapt": "", "mixed": ""}
+    names = {"heart": "hospitals", "exam": "schools"}
+    head = ["set", "draws", *(name or arm for arm, name in arms.items())]
+    table = [[*head, "tied minus the better end"]]
+    for key, cell in results["summary"]["sets"].items():
+        means = (cell["mean"].get(arm) for arm in arms)
+        shown = ["" if value is None else f"{value:.3f}" for value in means]
+        difference = plus_minus(cell["minus better end"], "error", signed=True)
+        table.append([names.get(key, key), str(cell["n"]), *shown, difference])
+    return Table(table)
+
+
 def coverage(results):
-    """How often intervals of 95 % hold what they should."""
+    """How often intervals of 95 % hold what they should, with known strengths."""
+    return _coverage(results, lambda case: case not in CHOSEN)
+
+
+def coverage_chosen(results):
+    """The same with strengths that the same rows have chosen."""
+    return _coverage(results, lambda case: case in CHOSEN)
+
+
+CHOSEN = ("evidence", "leave-one-out")
+
+
+def _coverage(results, wanted):
     shown = {
         "coefficient": "coefficients",
         "probability": "probabilities",
@@ -340,10 +367,11 @@ def coverage(results):
     }
     table = [["domains", *shown.values()]]
     for key, cell in results["summary"]["table"].items():
-        found = (cell["coverage"].get(name) for name in shown)
-        cells = ["" if value is None else f"{100 * value:.1f} %" for value in found]
         classes, _, case = key.partition("/")
-        table.append([f"{case}, {classes}", *cells])
+        if wanted(case):
+            found = (cell["coverage"].get(name) for name in shown)
+            cells = ["" if value is None else f"{100 * value:.1f} %" for value in found]
+            table.append([f"{case}, {classes}", *cells])
     return Table(table)
 
 
@@ -393,7 +421,9 @@ TABLES: dict[str, tuple[str, Callable[[dict], Table]]] = {
         "graph": graph,
         "graph sizes": graph_sizes,
         "choice": choice,
+        "worth": worth,
         "coverage": coverage,
+        "coverage chosen": coverage_chosen,
         "compatibility": compatibility,
         "esl": esl,
         "dial": dial,
@@ -437,11 +467,17 @@ def goals():
         for goal in _goals(load(path.stem)["summary"]):
             if goal.get("met") is None:
                 continue
-            value = goal.get("value")
-            reached = "" if value is None else number(value)
+            reached = _reached(goal.get("value"))
             met = "yes" if goal["met"] else "**no**"
             rows.append([path.stem, goal["goal"].replace("*", r"\*"), reached, met])
     return Table(rows)
+
+
+def _reached(value):
+    """A number, the sets that a list names, or nothing."""
+    if isinstance(value, list):
+        return "; ".join(map(str, value))
+    return "" if value is None else number(value)
 
 
 def _goals(summary):

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from sktie._typing import Array, FloatArray
-from sktie.inspection._fitted import fitted_network, layer_number, optional
+from sktie._validation import checked_number
+from sktie.inspection._fitted import fitted_network, optional
 from sktie.inspection._receptive import receptive_field
+from sktie.neural_network._architecture import convolution_number
 
 BLUE, ORANGE, PALE = "#0072B2", "#D55E00", "#E6E6E6"  # Okabe and Ito, and a light grey.
 #: Made for readers who are colour-blind; its middle is grey.
@@ -207,11 +209,8 @@ class KernelDisplay:
         layer = _convolution(estimator, layer)
         kernels = estimator.coefs_[layer]
         n_channels = kernels.shape[-2]
-        if not 0 <= channel < n_channels:
-            raise ValueError(
-                f"channel={channel!r}, but the input of layer {layer} has {n_channels} "
-                f"channels. Use a number from 0 to {n_channels - 1}."
-            )
+        what = f"the input channels of layer {layer}"
+        channel = checked_number("channel", channel, n_channels, what)
         title = f"Kernels of layer {layer}"
         if n_channels > 1:
             title += f", input channel {channel} of {n_channels}"
@@ -372,8 +371,7 @@ def _pyplot() -> Any:
 def _convolution(estimator: Any, layer: Any) -> int:
     """Return the number of a convolution of a fitted network."""
     fitted_network(estimator)
-    kinds = [part["kind"] for part in estimator.layers_]
-    return layer_number(layer, kinds.count("convolution"), "convolutions")
+    return convolution_number(layer, estimator.layers_)
 
 
 def _pictures(X: Any, shape: tuple[int, int, int]) -> Array:

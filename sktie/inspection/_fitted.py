@@ -1,4 +1,4 @@
-"""What the functions of this package start from: a fitted network, and its layers."""
+"""What the functions of this package start from: a fitted network."""
 
 from __future__ import annotations
 
@@ -28,27 +28,6 @@ def fitted_network(estimator: Any) -> Network:
     check_is_fitted(estimator)
     # What images are padded with changes nothing about who sees whom.
     return estimator._layers(estimator.margin_)
-
-
-def layer_number(layer: Any, n_layers: int, what: str) -> int:
-    """Return the number of a layer from 0, checked; negative ones count from the end.
-
-    Parameters
-    ----------
-    layer : int
-        As the user gave it.
-    n_layers : int
-        How many there are.
-    what : str
-        Which layers these are, for the message.
-    """
-    whole = isinstance(layer, int) or hasattr(layer, "__index__")
-    if isinstance(layer, bool) or not whole or not -n_layers <= layer < n_layers:
-        choice = f"a number from 0 to {n_layers - 1}" if n_layers else "another model"
-        raise ValueError(
-            f"layer={layer!r}, but the model has {n_layers} {what}. Use {choice}."
-        )
-    return int(layer) % n_layers
 
 
 def optional(module: str, purpose: str) -> Any:

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from sktie._typing import Array
-from sktie.inspection._fitted import fitted_network, layer_number
+from sktie._validation import checked_number
+from sktie.inspection._fitted import fitted_network
 from sktie.nn import Axis, ConvolutionLayer, Layer, Network
 
 ROWS, COLUMNS = 0, 1
@@ -123,7 +124,8 @@ def _up_to(
 ) -> tuple[list[ConvolutionLayer], tuple[int, ...]]:
     """Return the convolutions up to a layer, and the shape of the layer's units."""
     layers: tuple[Layer, ...] = network.layers_with_weights
-    number = layer_number(layer, len(layers), "layers with parameters")
+    what = "the layers with parameters"
+    number = checked_number("layer", layer, len(layers), what)
     found = [own for own in layers[: number + 1] if isinstance(own, ConvolutionLayer)]
     shape = layers[number].out_shape
     return found, (shape[0], shape[2]) if len(shape) == 3 else shape

@@ -12,8 +12,8 @@ import numpy as np
 from sktie._typing import Array, FloatArray
 from sktie.inspection._fitted import optional
 from sktie.inspection._tables import Span, html_table, text_table
-from sktie.linear_model import TiedLogisticRegression, TiedRidge
-from sktie.linear_model._inference import Estimates
+from sktie.linear_model._inference import Estimates, InferenceMixin
+from sktie.linear_model._ridge_inference import RidgeInference
 
 #: What the shared centre is called, in the place of a domain.
 SHARED = "shared"
@@ -179,7 +179,7 @@ def coef_summary(
 
     Parameters
     ----------
-    estimator : TiedLogisticRegression or TiedRidge
+    estimator : TiedLogisticRegression or TiedRidge, or the CV of either
         A model fitted with ``store_covariance=True``.
     domains : list of str or int, default=None
         Labels of the domains to show beside the shared centre; None: all.
@@ -237,14 +237,15 @@ def coef_summary(
     x1            -0.04        0.15  -0.24  -0.34   0.26
     intercept      0.13        0.16   0.81  -0.18   0.44
     """
-    if not isinstance(estimator, (TiedLogisticRegression, TiedRidge)):
+    if not isinstance(estimator, (InferenceMixin, RidgeInference)):
         raise TypeError(
             f"estimator is of type {type(estimator).__name__}; expected a "
-            "TiedLogisticRegression or TiedRidge, fitted with store_covariance=True. "
-            "Of a pipeline pass the step itself, of a search its best_estimator_."
+            "TiedLogisticRegression, TiedRidge or the CV of either, fitted with "
+            "store_covariance=True. Of a pipeline pass the step itself, of a search "
+            "its best_estimator_."
         )
     estimator._check_kept()
-    regression = isinstance(estimator, TiedRidge)
+    regression = isinstance(estimator, RidgeInference)
     tied = hasattr(estimator, "domains_")
     shown = _chosen(estimator, domains)
     options = (coverage,) if regression else (coverage, kind)

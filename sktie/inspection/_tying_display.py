@@ -115,7 +115,7 @@ class TyingPathDisplay:
         ties : int, array-like of float or None, default=None
             Strengths, as in `tying_path`.
         scoring : str, callable or None, default=None
-            A scorer of scikit-learn; None is "neg_log_loss".
+            The score, as in `tying_path`; None is "neg_log_loss".
         sample_weight : array-like of shape (n_samples,), default=None
             Weights.
         sample_domain : array-like of shape (n_samples,), default=None

@@ -11,7 +11,13 @@ from sktie._typing import Array, FloatArray
 from sktie.inspection._tied import TiedRows, tied_rows
 from sktie.linear_model._path import NoMinimum, Stop
 from sktie.model_selection._holding_out import grid_of_ties
-from sktie.model_selection._scores import ROWWISE, Scores, choose, mean_and_error
+from sktie.model_selection._scores import (
+    ROWWISE,
+    Scores,
+    check_rowwise,
+    choose,
+    mean_and_error,
+)
 
 #: Strengths where none are given: 0, infinity, and three to a decade between.
 N_TIES = 24
@@ -135,8 +141,8 @@ def tying_path(
         the others evenly spaced from 1e-3 to 1e4 in logarithm. None is 24, three to a
         decade.
     scoring : str, callable or None, default=None
-        A scorer of scikit-learn; None is "neg_log_loss". Sample weights count in
-        "neg_log_loss" and "accuracy" alone.
+        "neg_log_loss" (None), "accuracy" or "neg_brier_score", means over rows; or a
+        scorer that is called with all rows at once, without sample weights.
     sample_weight : array-like of shape (n_samples,), default=None
         Non-negative weights, in the fits and in the scores.
     sample_domain : array-like of shape (n_samples,), default=None
@@ -205,6 +211,7 @@ class _Walk:
         n_ties, n_domains = len(ties), tied.path.rows.design.n_domains
         classes = tied.model.classes_
         self._scores = Scores(scoring, classes, (1, n_ties), n_domains)
+        check_rowwise(scoring)
         self._scores.new_fold()
         self._rowwise = ROWWISE.get(scoring or "neg_log_loss")
         self._rows: dict[int, FloatArray] = {}

@@ -13,7 +13,7 @@ from sktie._parallel import Workers
 from sktie._posterior import Posterior
 from sktie._problem import TiedCurvature, TiedProblem
 from sktie._quadratic import Quadratic, QuadraticSum
-from sktie._typing import FloatArray
+from sktie._typing import FloatArray, IntArray
 from sktie.solvers import SOLVERS, SolverResult, newton_from
 
 
@@ -156,6 +156,11 @@ class Path:
         """Set the fitted attributes of the model."""
         self.model._store(stop.problem, stop.result)
 
+    def keep(self, stop: Stop) -> None:
+        """Keep the curvature there, where the model asks for it."""
+        factors = self.rows.everything.factors
+        self.model._keep(stop.problem, stop.result, factors)
+
     @staticmethod
     def public(stop: Stop, raw: FloatArray) -> FloatArray:
         """Return raw predictions in the columns that users know."""
@@ -169,11 +174,11 @@ class Path:
         self._hessians = stop.problem.hessians(stop.members)
         return stop.problem.posterior(self._hessians)
 
-    def without_each_row(self, stop: Stop) -> tuple[FloatArray, int]:
+    def without_each_row(self, stop: Stop) -> tuple[FloatArray, IntArray]:
         """Return leave-one-out predictions, in the design's order.
 
-        Rows that Newton steps cannot take out are left out by fits of their own; their
-        number is returned too.
+        Rows that Newton steps cannot take out are left out by fits of their own; these
+        are returned too.
 
         Raises
         ------
@@ -206,7 +211,7 @@ class Path:
                 )
             own = problem.members(result.theta)[domain[row]]
             raw[row] = problem.design.row(int(row)) @ own.T
-        return raw, len(left)
+        return raw, left
 
     @staticmethod
     def _check_open(posterior: Posterior) -> None:

@@ -13,7 +13,7 @@ from sktie._moments import joined, moments_of
 from sktie._parallel import Workers
 from sktie._posterior import Posterior
 from sktie._squares import SquaresMinimum, TiedSquares
-from sktie._typing import FloatArray
+from sktie._typing import FloatArray, IntArray
 from sktie.linear_model._path import NoMinimum
 from sktie.linear_model._regressor import RegressionRows
 
@@ -162,12 +162,16 @@ class RidgePath:
         """Set the fitted attributes of the model."""
         self.model._store_stop(self, stop)
 
+    def keep(self, stop: RidgeStop) -> None:
+        """Keep the curvature there, where the model asks for it."""
+        self.model._keep(self, stop)
+
     @staticmethod
     def public(stop: RidgeStop, raw: FloatArray) -> FloatArray:
         """Return raw predictions in the columns that users know: these."""
         return raw
 
-    def without_each_row(self, stop: RidgeStop) -> tuple[FloatArray, int]:
+    def without_each_row(self, stop: RidgeStop) -> tuple[FloatArray, IntArray]:
         r"""Return exact leave-one-out predictions, in the design's order.
 
         Least squares predict by a linear smoother: without its row a residual is
@@ -178,7 +182,7 @@ class RidgePath:
         -------
         raw : ndarray of shape (n_rows, n_outputs)
             Predictions.
-        n_refitted : int
+        refitted : ndarray of int
             Rows that took fits of their own: none.
 
         Raises
@@ -200,7 +204,7 @@ class RidgePath:
             )
         raw = self._fitted(stop)
         raw -= (leverage / left)[:, np.newaxis] * (self.rows.y - raw)
-        return raw, 0
+        return raw, np.empty(0, dtype=np.intp)
 
     def _fitted(self, stop: RidgeStop) -> FloatArray:
         """Return the predictions of the fit, in the design's order and in float64."""

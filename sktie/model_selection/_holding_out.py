@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.base import BaseEstimator
+from sklearn.exceptions import NotFittedError
 from sklearn.utils import _safe_indexing, indexable
 
 from sktie._compat import fit_callbacks, n_samples_of
@@ -71,6 +72,11 @@ class HoldingOut(BaseEstimator):
 
     def _choose(self, data: Data) -> None:
         """Choose the strengths, and fit the model with them."""
+        if self.store_covariance and not self.refit:
+            raise ValueError(
+                "store_covariance=True with refit=False fits no model, so that there "
+                "is nothing to keep. Use refit=True, or store_covariance=False."
+            )
         with unchanged_on_error(self):
             for name in _fitted_names(self):
                 delattr(self, name)
@@ -92,7 +98,9 @@ class HoldingOut(BaseEstimator):
                 self._conclude(scores)
                 if self.refit:
                     decay = getattr(self, f"{self._decay_name}_")
-                    path.store(path.fit(self.tie_, decay))
+                    stop = path.fit(self.tie_, decay)
+                    path.keep(stop)
+                    path.store(stop)
                     self._take(model)
 
     @property
@@ -113,23 +121,24 @@ class HoldingOut(BaseEstimator):
         scores = self._new_scores(
             (self._decays_tried.size, self.ties_.size), design.n_domains
         )
-        held, places = self._held_rows(path, data)
-        back = np.argsort(places)
-        held, places = held.take(back), places[back]
+        held, in_design = self._held_rows(path, data)
+        back = np.argsort(in_design)
+        held, places = held.take(back), in_design[back]
         self.failures_: dict[tuple[float, float], str] = {}
         self.cv_ = self._scheme(path)
         if isinstance(self.cv_, str):
-            self.n_refitted_ = 0
+            self.refits_ = np.zeros(data.n_rows, dtype=np.intp)
             scores.new_fold()
             for place, stop in self._walk(path):
                 try:
-                    raw, n_refitted = path.without_each_row(stop)
+                    raw, refitted = path.without_each_row(stop)
                 except NoMinimum as error:
                     self.failures_[self._setting(place)] = str(error)
                     continue
-                self.n_refitted_ += n_refitted
+                self.refits_[in_design[refitted]] += 1
                 public = path.public(stop, raw)[back]
                 self._tell(place, stop, scores.add(place, public, held), callback)
+            self.n_refitted_ = int(self.refits_.sum())
             return scores
         for train, test in self._splits(data, places, held):
             scores.new_fold()
@@ -263,6 +272,11 @@ class HoldingOut(BaseEstimator):
         self.best_score_ = float(self.scores_[i, j])
 
     def __sklearn_is_fitted__(self) -> bool:
+        if hasattr(self, "scores_") and not hasattr(self, "coef_"):
+            raise NotFittedError(
+                f"This {type(self).__name__} has chosen with refit=False, and fitted "
+                "no model. Fit it with refit=True."
+            )
         return hasattr(self, "coef_")
 
 
@@ -293,7 +307,7 @@ class Data(NamedTuple):
 def _fitted_names(estimator: Any) -> list[str]:
     """Return the names of what a fit has set."""
     names = vars(estimator)
-    own = ("_domain", "_flat_target")
+    own = ("_domain", "_flat_target", "_curvature")
     return [name for name in names if name.endswith("_") or name.startswith(own)]
 
 

@@ -12,8 +12,8 @@ from sklearn.model_selection import KFold
 from sktie._compat import Interval, StrOptions, with_callbacks
 from sktie._typing import FloatArray, IntArray
 from sktie._validation import check_parameters
-from sktie.linear_model._regressor import TiedLinearRegressor
 from sktie.linear_model._ridge import TiedRidge
+from sktie.linear_model._ridge_inference import RidgeInference
 from sktie.linear_model._ridge_path import RidgePath
 from sktie.linear_model._ridge_updates import REMEDIES
 from sktie.model_selection._holding_out import FOLDS, Data, HoldingOut, strengths_of
@@ -27,11 +27,12 @@ PASSED = (
     "tie_intercept",
     "fit_intercept",
     "handle_unknown",
+    "store_covariance",
     "n_jobs",
 )
 
 
-class TiedRidgeCV(HoldingOut, TiedLinearRegressor):
+class TiedRidgeCV(HoldingOut, RidgeInference):
     """`TiedRidge` with `tie` and `alpha` chosen by exact leave-one-out or folds.
 
     Least squares predict by a linear smoother, so that leaving a row out takes its
@@ -71,6 +72,10 @@ class TiedRidgeCV(HoldingOut, TiedLinearRegressor):
     handle_unknown : {"error", "shared"}, default="error"
         For domains in prediction that `fit` did not see. A domain that is missing in
         the training rows of a fold is predicted by the shared centre in any case.
+    store_covariance : bool, default=False
+        Whether the refit keeps what `coef_covariance`, `coef_interval` and
+        `predict_interval` need, as in `TiedRidge`. What was chosen
+        counts as known.
     verbose : int, default=0
         Print the score of every setting if positive.
     n_jobs : int or None, default=None
@@ -94,8 +99,8 @@ class TiedRidgeCV(HoldingOut, TiedLinearRegressor):
         are means over rows.
     failures_ : dict
         Why a setting (alpha, tie) could not be fitted or scored.
-    n_refitted_ : int
-        Rows that took fits of their own: 0. Only for "loo".
+    refits_, n_refitted_ : ndarray of shape (n_samples,), int
+        Fits of their own that rows took: 0. Only for "loo".
     cv_ : object
         How rows were held out.
     coef_, intercept_, domains_, domain_coef_, domain_intercept_, sigma2_ : ndarrays
@@ -169,6 +174,7 @@ class TiedRidgeCV(HoldingOut, TiedLinearRegressor):
         tie_intercept: bool | float = True,
         fit_intercept: bool = True,
         handle_unknown: str = "error",
+        store_covariance: bool = False,
         verbose: int = 0,
         n_jobs: int | None = None,
     ) -> None:
@@ -184,6 +190,7 @@ class TiedRidgeCV(HoldingOut, TiedLinearRegressor):
         self.tie_intercept = tie_intercept
         self.fit_intercept = fit_intercept
         self.handle_unknown = handle_unknown
+        self.store_covariance = store_covariance
         self.verbose = verbose
         self.n_jobs = n_jobs
 

@@ -118,8 +118,32 @@ def _hits(raw: FloatArray, y: IntArray) -> FloatArray:
     return np.asarray(most_probable(raw) == y, dtype=np.float64)
 
 
+def _brier(raw: FloatArray, y: IntArray) -> FloatArray:
+    chances = probability(raw)
+    n_classes = chances.shape[1]
+    chances[np.arange(len(y)), y] -= 1.0
+    # Of two classes both are equally far off, and one counts: as in scikit-learn.
+    squares = np.square(chances).sum(axis=1)
+    return np.asarray(-squares / 2 if n_classes == 2 else -squares)
+
+
 #: Scores that are means over rows.
-ROWWISE = {"neg_log_loss": _log_loss, "accuracy": _hits}
+ROWWISE = {"neg_log_loss": _log_loss, "accuracy": _hits, "neg_brier_score": _brier}
+
+
+def check_rowwise(scoring: Any) -> None:
+    """Check that rows which are left out one by one can be scored.
+
+    Each is predicted by a model of its own, without a row of its own class: scores that
+    compare predictions of different rows, such as the area under the ROC curve, are
+    misled by that. Callables are trusted.
+    """
+    if isinstance(scoring, str) and scoring not in ROWWISE:
+        raise ValueError(
+            f"scoring={scoring!r} with leave-one-out, which predicts each row by a "
+            f"model of its own; expected a mean over rows: one of {sorted(ROWWISE)}. "
+            "Use cv=5, or one of these."
+        )
 
 
 def _squares(raw: FloatArray, y: FloatArray) -> FloatArray:

@@ -14,10 +14,17 @@ from sktie._typing import FloatArray, IntArray
 from sktie._validation import check_parameters
 from sktie.linear_model._base import REMEDIES
 from sktie.linear_model._classifier import TiedLinearClassifier
+from sktie.linear_model._inference import InferenceMixin
 from sktie.linear_model._logistic import TiedLogisticRegression
 from sktie.linear_model._path import Path
 from sktie.model_selection._holding_out import FOLDS, Data, HoldingOut, strengths_of
-from sktie.model_selection._scores import GridScores, Held, Scores, held_rows
+from sktie.model_selection._scores import (
+    GridScores,
+    Held,
+    Scores,
+    check_rowwise,
+    held_rows,
+)
 
 #: Numbers that the Hessians of leave-one-out may hold.
 MOST_NUMBERS = 1 << 27
@@ -35,6 +42,7 @@ PASSED = (
     "class_weight",
     "unlabeled",
     "handle_unknown",
+    "store_covariance",
     "solver",
     "tol",
     "max_iter",
@@ -42,7 +50,7 @@ PASSED = (
 )
 
 
-class TiedLogisticRegressionCV(HoldingOut, TiedLinearClassifier):
+class TiedLogisticRegressionCV(HoldingOut, InferenceMixin, TiedLinearClassifier):
     """`TiedLogisticRegression` with `tie` and `C` chosen by cross-validation.
 
     For every C a path of fits runs from separate to shared, each from where the last
@@ -58,9 +66,10 @@ class TiedLogisticRegressionCV(HoldingOut, TiedLinearClassifier):
     graph : array-like, sparse matrix, dict, networkx graph or None, default=None
         Which domains are related, as in `TiedLogisticRegression`. Folds may lack
         domains of it.
-    ties : int or array-like of float, default=10
+    ties : int or array-like of float, default=17
         Strengths to try. 0 and infinity are always among them; an integer is the
-        number of strengths, the others evenly spaced from 1e-3 to 1e4 in logarithm.
+        number of strengths, the others evenly spaced from 1e-3 to 1e4 in logarithm: 17
+        are two to a decade.
     Cs : float or array-like of float, default=(0.01, 0.1, 1.0, 10.0, 100.0)
         Inverse strengths of the weight decay to try.
     cv : "loo", int, splitter, iterable or None, default="loo"
@@ -75,7 +84,9 @@ class TiedLogisticRegressionCV(HoldingOut, TiedLinearClassifier):
         domain, instead of each class.
     scoring : str, callable or None, default=None
         A scorer of scikit-learn; None is "neg_log_loss". Sample weights count in
-        "neg_log_loss" and "accuracy" alone.
+        "neg_log_loss", "accuracy" and "neg_brier_score" alone, and "loo" takes no
+        other names, for want of a mean over rows; a callable is shown all rows at
+        once, as they are predicted by the models that have not seen them.
     one_standard_error : bool, default=False
         Choose the strongest tie whose score is within one standard error of the best,
         at the C of the best.
@@ -104,6 +115,10 @@ class TiedLogisticRegressionCV(HoldingOut, TiedLinearClassifier):
     handle_unknown : {"error", "shared"}, default="error"
         For domains in prediction that `fit` did not see. A domain that is missing in
         the training rows of a fold is predicted by the shared centre in any case.
+    store_covariance : bool, default=False
+        Whether the refit keeps what `coef_covariance`, `coef_interval` and
+        `predict_interval` need, as in `TiedLogisticRegression`. What was chosen
+        counts as known.
     solver : {"auto", "newton-cholesky", "lbfgs", "newton-cg"}, default="auto"
         How to minimise, as in `TiedLogisticRegression`.
     tol : float, default=1e-8
@@ -133,8 +148,11 @@ class TiedLogisticRegressionCV(HoldingOut, TiedLinearClassifier):
         are means over rows.
     failures_ : dict
         Why a setting (C, tie) could not be fitted.
+    refits_ : ndarray of shape (n_samples,)
+        For how many settings each row was taken out exactly, by a fit of its own: rows
+        of high leverage and far outliers. Only for "loo".
     n_refitted_ : int
-        Rows that were taken out exactly, over all settings. Only for "loo".
+        Their sum. Only for "loo".
     cv_ : object
         How rows were held out.
     classes_, coef_, intercept_, domains_, domain_coef_, domain_intercept_ : ndarrays
@@ -195,7 +213,7 @@ class TiedLogisticRegressionCV(HoldingOut, TiedLinearClassifier):
         pair: Any = None,
         *,
         graph: Any = None,
-        ties: Any = 10,
+        ties: Any = 17,
         Cs: Any = (0.01, 0.1, 1.0, 10.0, 100.0),
         cv: Any = "loo",
         stratify_domains: bool = False,
@@ -212,6 +230,7 @@ class TiedLogisticRegressionCV(HoldingOut, TiedLinearClassifier):
         class_weight: Any = None,
         unlabeled: Any = None,
         handle_unknown: str = "error",
+        store_covariance: bool = False,
         solver: str = "auto",
         tol: float = 1e-8,
         max_iter: int = 1000,
@@ -237,6 +256,7 @@ class TiedLogisticRegressionCV(HoldingOut, TiedLinearClassifier):
         self.class_weight = class_weight
         self.unlabeled = unlabeled
         self.handle_unknown = handle_unknown
+        self.store_covariance = store_covariance
         self.solver = solver
         self.tol = tol
         self.max_iter = max_iter
@@ -302,7 +322,9 @@ class TiedLogisticRegressionCV(HoldingOut, TiedLinearClassifier):
         return model
 
     def _path(self, model: Any, rows: Any, crew: Any) -> Path:
-        return Path(model, rows, crew)
+        found = Path(model, rows, crew)
+        model._check_room(found.problem(1.0, 1.0))
+        return found
 
     def _new_scores(self, shape: tuple[int, int], n_domains: int) -> GridScores:
         return Scores(self.scoring, self.classes_, shape, n_domains)
@@ -314,7 +336,10 @@ class TiedLogisticRegressionCV(HoldingOut, TiedLinearClassifier):
         if not isinstance(self.cv, str):
             return FOLDS if self.cv is None else self.cv
         knows = find_prior(self.pair) is not None or self.graph is not None
-        return FOLDS if knows or path.n_numbers > MOST_NUMBERS else self.cv
+        if knows or path.n_numbers > MOST_NUMBERS:
+            return FOLDS
+        check_rowwise(self.scoring)
+        return self.cv
 
     def _check_training(self, model: Any) -> None:
         if not np.array_equal(model.classes_, self.classes_):
@@ -329,12 +354,18 @@ class TiedLogisticRegressionCV(HoldingOut, TiedLinearClassifier):
         strata = held.y
         if self.stratify_domains:
             strata = held.domain * len(self.classes_) + held.y
-            least = np.unique(strata, return_counts=True)[1].min()
-            if least < n_folds:
+            cells, sizes = np.unique(strata, return_counts=True)
+            if sizes.min() < n_folds:
+                few = int(np.argmin(sizes))
+                domain, label = divmod(int(cells[few]), len(self.classes_))
+                where = ""
+                if hasattr(self, "domains_"):
+                    where = f"domain {self.domains_[domain]!s} has "
                 raise ValueError(
-                    f"stratify_domains=True with cv={n_folds}, but a domain has only "
-                    f"{least} rows of some class; expected one for each fold. Use "
-                    "fewer folds, cv='loo', or stratify_domains=False."
+                    f"stratify_domains=True with cv={n_folds}, but {where}only "
+                    f"{sizes[few]} rows of class {self.classes_[label]!s}; expected "
+                    "one for each fold. Use fewer folds, cv='loo', or "
+                    "stratify_domains=False."
                 )
         return list(StratifiedKFold(n_folds).split(strata[:, np.newaxis], strata))
 

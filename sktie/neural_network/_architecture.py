@@ -13,7 +13,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from sktie._typing import FloatArray
-from sktie.neural_network._locations import TiedArray
+from sktie._validation import checked_number
+from sktie.neural_network._tied_array import TiedArray
 from sktie.nn import (
     Axis,
     ConnectedLayer,
@@ -157,6 +158,17 @@ PER_LAYER: dict[str, tuple[Callable[[Any], bool], str]] = {
         f"one of {ACTIVATION_NAMES}",
     ),
 }
+
+
+def convolution_number(layer: Any, plan: Plan) -> int:
+    """Return the number of one of the convolutions of a network, checked."""
+    count = sum(part["kind"] == "convolution" for part in plan)
+    if count == 0:
+        raise ValueError(
+            f"layer={layer!r}, but the model has no convolutions. Give it filters, or "
+            "call transform, which returns what its output layer sees."
+        )
+    return checked_number("layer", layer, count, "the convolutions of the model")
 
 
 def build_network(

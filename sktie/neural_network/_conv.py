@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 
-from sktie._compat import (
-    HasMethods,
-    Interval,
-    StrOptions,
-    fit_callbacks,
-    with_callbacks,
-)
+from sktie._compat import fit_callbacks, with_callbacks
 from sktie._parallel import workers
 from sktie._validation import check_parameters, unchanged_on_error
+from sktie.neural_network._conv_parameters import CONSTRAINTS, REMEDIES
 from sktie.neural_network._conv_training import TrainedConvolutions
 from sktie.neural_network._image_loss import N_LANES
-
-REMEDIES = {
-    "augment": "Use None, a dict such as {'shift': 2, 'flip': 'horizontal'}, or a "
-    "callable that takes pixels (n, height, width, channels) and a generator.",
-    "image_shape": "Leave it None for square images.",
-    "learning_rate_init": "The default suits most images.",
-}
 
 
 def _steps_by_batches(estimator: Any) -> bool:
@@ -238,8 +225,10 @@ class SharedConvClassifier(TrainedConvolutions):
     wide as what the last kernels see. Local kernels and biases promise nothing of the
     kind; `sktie.inspection.shift_invariance` measures it.
 
-    With a finite tie kernels are stored as ``m + (1 + tie)^(-1/2) (V - m)``, m being
-    the mean of V, where no strength makes the steps of an optimiser too long.
+    With a finite tie the optimiser moves V, the kernels being ``m + (1 + tie)^(-1/2)
+    (V - m)`` with m the mean of V: there no strength makes its steps too long. A
+    stronger tie than that of a pair, or of the fit that a warm start goes on from,
+    starts nearer to the mean than these were.
 
     Domains may miss classes where ``tie_pair`` is positive. They are stratified
     neither in batches nor by early stopping. In a pipeline or search prefer the
@@ -274,45 +263,7 @@ class SharedConvClassifier(TrainedConvolutions):
     __metadata_request__fit: ClassVar = {"sample_domain": True}
     __metadata_request__partial_fit: ClassVar = {"sample_domain": True}
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "filters": ["array-like", Integral],
-        "kernel_size": ["array-like", Integral],
-        "stride": ["array-like", Integral],
-        "pool_size": ["array-like", Integral],
-        "padding": ["array-like", str],
-        "tie": ["array-like", Real],
-        "bias": ["array-like", str],
-        "hidden_layer_sizes": ["array-like", Integral],
-        "global_pool": ["boolean", StrOptions({"mean", "max"})],
-        "activation": ["array-like", str],
-        "pair": [None, str, Integral, HasMethods("fit")],
-        "tie_pair": ["array-like", Interval(Real, 0, None, closed="both")],
-        "handle_unknown": [StrOptions({"error", "shared"})],
-        "image_shape": ["array-like", Integral, None],
-        "signals": ["boolean", None],
-        "solver": [StrOptions({"adam", "lbfgs", "sgd"})],
-        "alpha": [Interval(Real, 0, None, closed="left")],
-        "batch_size": [
-            StrOptions({"auto"}),
-            Interval(Integral, 1, None, closed="left"),
-        ],
-        "learning_rate": [StrOptions({"one-cycle", "constant"})],
-        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
-        "max_iter": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "shuffle": ["boolean"],
-        "dropout": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="left")],
-        "augment": [None, dict, callable],
-        "class_weight": [None, dict, StrOptions({"balanced"})],
-        "dtype": [StrOptions({"auto", "float32", "float64"})],
-        "warm_start": ["boolean"],
-        "n_jobs": [None, Integral],
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
-    }
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = CONSTRAINTS
 
     def __init__(
         self,
@@ -448,8 +399,8 @@ class SharedConvClassifier(TrainedConvolutions):
                     trained = self._train(
                         problem, held_back, theta, rng, callback, epochs
                     )
+                self._store(problem, trained)
             self._warn(trained)
-            self._store(problem, trained)
             self.t_ = self.n_iter_ * len(problem.y)
         return self
 
@@ -507,15 +458,16 @@ class SharedConvClassifier(TrainedConvolutions):
             with workers(self.n_jobs, N_LANES) as crew:
                 problem = self._problem(rows, rng, crew)
                 theta = self._start(problem, previous, rng)
-                moments = getattr(self, "_optimizer", None)
+                # Of no use to another solver.
+                moments = getattr(self, "_optimizer", {}).get(self.solver)
                 trained = self._train(
                     problem, None, theta, rng, None, 1, schedule=None, optimizer=moments
                 )
+                seen = 0 if first else self.t_
+                curve = [*self.loss_curve_, *trained.loss_curve]
+                self._store(problem, replace(trained, loss_curve=curve))
             if trained.interrupted:
                 self._warn(trained)
-            seen = 0 if first else self.t_
-            curve = [*self.loss_curve_, *trained.loss_curve]
-            self._store(problem, replace(trained, loss_curve=curve))
-            self._optimizer = trained.optimizer
+            self._optimizer = {self.solver: trained.optimizer}
             self.t_ = seen + len(problem.y)
         return self

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from importlib import import_module
-from numbers import Integral
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -24,6 +23,7 @@ from sktie.neural_network._architecture import (
     Plan,
     build_network,
     by_layer,
+    convolution_number,
     parameters_from,
     plan_layers,
     tile_size,
@@ -56,6 +56,7 @@ class FittedConvolutions(
     n_iter_: int
     _domain_coef: FloatArray | None
     _domain_intercept: FloatArray | None
+    _units: FloatArray
 
     def to_shared(self) -> Self:
         """Return a model with one kernel for all locations: the mean of them all.
@@ -70,7 +71,7 @@ class FittedConvolutions(
         check_is_fitted(self)
         shared: Self = clone(self).set_params(tie=np.inf)
         fitted = {name: vars(self)[name] for name in vars(self) if name[-1] == "_"}
-        for name in ("_dtype", "_domain_coef", "_domain_intercept"):
+        for name in ("_dtype", "_domain_coef", "_domain_intercept", "_units"):
             fitted[name] = vars(self)[name]
         shared.__dict__.update(fitted)
         shared.layers_ = shared._plan(self._dropped)
@@ -196,18 +197,8 @@ class FittedConvolutions(
             The layer's outputs, pooled and activated.
         """
         check_is_fitted(self)
-        n_layers = sum(part["kind"] == "convolution" for part in self.layers_)
-        if n_layers == 0:
-            raise ValueError(
-                "The model has no convolution, so there are no maps. Give it filters, "
-                "or call transform."
-            )
-        if not isinstance(layer, Integral) or not -n_layers <= layer < n_layers:
-            raise ValueError(
-                f"layer={layer!r}, but the model has {n_layers} convolutions. Use a "
-                f"whole number from 0 to {n_layers - 1}."
-            )
-        maps = self._outputs(self._pixels_of(X), layer % n_layers + 1)
+        number = convolution_number(layer, self.layers_)
+        maps = self._outputs(self._pixels_of(X), number + 1)
         return np.ascontiguousarray(maps.transpose(0, 1, 3, 2))
 
     def _network(self, images: Images) -> tuple[Network, list[Any]]:

@@ -28,8 +28,8 @@ from sktie.neural_network._conv_fitted import FittedConvolutions
 from sktie.neural_network._conv_rows import Rows
 from sktie.neural_network._image_loss import ImageLoss
 from sktie.neural_network._images import Scale, measure_scale
-from sktie.neural_network._locations import TiedArray
 from sktie.neural_network._objective import hold_back
+from sktie.neural_network._tied_array import TiedArray
 from sktie.neural_network._trainer import train
 from sktie.neural_network._transfer import (
     alike,
@@ -68,6 +68,7 @@ class TrainedConvolutions(CallbackSupportMixin, FittedConvolutions):
             scale = measure_scale(rows.X, rows.index, n_channels, rows.weight)
         else:
             scale = Scale(source.offset_, source.scale_, source.margin_)
+        scale.check(self._dtype)
         self.offset_, self.scale_ = scale.offset, scale.scale
         self.margin_ = scale.margin
 
@@ -185,6 +186,7 @@ class TrainedConvolutions(CallbackSupportMixin, FittedConvolutions):
             self.layers_,
             self._labels_of_domains(),
             *self._stored(),
+            self._units,
         )
 
     def _labels_of_domains(self) -> list[Any]:
@@ -195,7 +197,7 @@ class TrainedConvolutions(CallbackSupportMixin, FittedConvolutions):
         """Return parameters to go on from, or None where classes or layers differ."""
         if previous is None:
             return None
-        classes, shape, layers, domains, _, _ = previous
+        classes, shape, layers, domains, *_ = previous
         same = (
             np.array_equal(classes, self.classes_)
             and shape == self.image_shape_
@@ -209,9 +211,10 @@ class TrainedConvolutions(CallbackSupportMixin, FittedConvolutions):
     ) -> FloatArray:
         """Return the last fit, the pair, or a draw."""
         if previous is not None:
-            *_, coefs, intercepts = previous
+            *_, coefs, intercepts, units = previous
             found = parameters_from(problem.network, coefs, intercepts, problem.loss)
         else:
+            units = np.ones((len(problem.arrays), 2))
             found = []
             for layer in problem.network.layers_with_weights:
                 found += draw_weights(rng, layer)
@@ -219,7 +222,7 @@ class TrainedConvolutions(CallbackSupportMixin, FittedConvolutions):
                 part if array.anchor is None else array.anchor
                 for part, array in zip(found, problem.arrays, strict=True)
             ]
-        theta = problem.locate(found)
+        theta = problem.locate(found, units)
         return theta if self.solver == "lbfgs" else theta.astype(problem.images.dtype)
 
     def _train(
@@ -309,8 +312,12 @@ class TrainedConvolutions(CallbackSupportMixin, FittedConvolutions):
             self._domain_coef, self._domain_intercept = public[-1]
             self.coefs_[-1] = self._domain_coef.mean(axis=0)
             self.intercepts_[-1] = self._domain_intercept.mean(axis=0)
+        self._units = np.array([array.units for array in problem.arrays])
         self.loss_curve_ = trained.loss_curve
-        self.loss_ = trained.loss_curve[-1] if trained.loss_curve else np.nan
-        self.best_loss_ = min(trained.loss_curve, default=np.nan)
+        curve = trained.loss_curve
+        if not curve and not trained.interrupted:  # L-BFGS began at a minimum.
+            curve = [problem(trained.theta, None)[0]]
+        self.loss_ = curve[-1] if curve else np.nan
+        self.best_loss_ = min(curve, default=np.nan)
         self.n_iter_ = len(trained.loss_curve)
         self._count()

@@ -16,7 +16,7 @@ from sktie._parallel import Workers
 from sktie._typing import Array, FloatArray, IntArray
 from sktie.neural_network._architecture import WHOLE, by_layer
 from sktie.neural_network._images import Images
-from sktie.neural_network._locations import TiedArray
+from sktie.neural_network._tied_array import TiedArray
 from sktie.neural_network._trainer import share_right
 from sktie.nn import Network, Parameters, Passes, Scratch
 
@@ -101,10 +101,13 @@ class ImageLoss:
             for array, part in zip(self.arrays, self.split(theta), strict=True)
         ]
 
-    def locate(self, parameters: Sequence[FloatArray]) -> FloatArray:
-        """Return the flat vector at which the parameters are these."""
-        pairs = zip(self.arrays, parameters, strict=True)
-        return self.join([array.locate(part) for array, part in pairs])
+    def locate(self, parameters: Sequence[FloatArray], units: FloatArray) -> FloatArray:
+        """Return the flat vector at which the parameters are these, or near to it.
+
+        `TiedArray.locate` tells what their units are, two for every array.
+        """
+        triples = zip(self.arrays, parameters, units, strict=True)
+        return self.join([array.locate(part, own) for array, part, own in triples])
 
     def __call__(
         self, theta: FloatArray, rows: Array | None

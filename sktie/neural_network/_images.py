@@ -49,6 +49,8 @@ def read_images(
     given: tuple[int, ...] | None = None
     if not is_frame(X) and not hasattr(X, "ndim"):
         X = np.asarray(X)
+    if not options.get("reset", True) and not cut:
+        _check_many(estimator, X)
     if getattr(X, "ndim", 2) > 2:
         X = np.asarray(X)
         given = X.shape[1:]
@@ -82,6 +84,20 @@ def read_images(
             "channels), (length,) or (length, channels) of what a row holds."
         )
     return X, shape, y
+
+
+def _check_many(estimator: Any, X: Any) -> None:
+    """Check that images to predict are not a single one, without the axis of rows."""
+    own = estimator.image_shape_
+    given = tuple(X.shape)
+    without = tuple(side for side in own if side > 1)
+    if given not in (own, without) or len(given) < 2:
+        return
+    if math.prod(given[1:]) != estimator.n_features_in_:
+        raise ValueError(
+            f"X has the shape {given} of a single image; expected (n_samples, "
+            "n_features) or (n_samples, *image_shape). Put it into a list: [image]."
+        )
 
 
 def guess_shape(n_features: int, signals: bool | None) -> tuple[int, int, int]:
@@ -149,6 +165,18 @@ class Scale:
     scale: FloatArray
     margin: FloatArray
 
+    def check(self, dtype: str) -> None:
+        """Check that pixels can be put on the scale in this dtype."""
+        with np.errstate(over="ignore", under="ignore"):
+            numbers = [self.offset.astype(dtype), (1 / self.scale).astype(dtype)]
+        if np.isfinite(numbers).all() and (numbers[1] > 0).all():
+            return
+        raise ValueError(
+            f"Pixels of mean {self.offset} and standard deviation {self.scale} are too "
+            f"large or too small to be computed with in {dtype}. Multiply X by a "
+            "number that makes them ordinary, or set dtype='float64'."
+        )
+
 
 def measure_scale(
     X: Array, index: IntArray, n_channels: int, weight: FloatArray
@@ -167,11 +195,14 @@ def measure_scale(
         sums += np.einsum("i,ijc->c", mass, block)
     offset = sums / total
     squares = np.zeros(n_channels)
+    # A power of two, which rounds nothing, near to the largest deviations: without it
+    # squares of very large or small pixels are infinite or 0.
+    unit = np.ldexp(1.0, np.frexp(high - low)[1] - 1)
     for rows in blocks:
-        deviation = _wide(X[index[rows]], n_channels) - offset
+        deviation = (_wide(X[index[rows]], n_channels) - offset) / unit
         mass = weight[rows].astype(np.float64)
         squares += np.einsum("i,ijc,ijc->c", mass, deviation, deviation)
-    scale = np.sqrt(squares / total)
+    scale = np.sqrt(squares / total) * unit
     # Rounding leaves a spread where there is none.
     scale[(low == high) | (scale == 0)] = 1.0
     offset = np.clip(offset, low, high)

@@ -7,10 +7,9 @@ from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.base import ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import validate_data
 
 from sktie._compat import (
     WRAPPER_FRAMES,
@@ -22,13 +21,7 @@ from sktie._compat import (
     with_callbacks,
 )
 from sktie._labels import Sample, append_unlabeled, encode_sample
-from sktie._loss import (
-    ClassLoss,
-    classification_loss,
-    most_probable,
-    probability,
-)
-from sktie._persistence import VersionedEstimator
+from sktie._loss import ClassLoss, classification_loss
 from sktie._prior import (
     Encoder,
     check_unlabeled,
@@ -37,14 +30,14 @@ from sktie._prior import (
     takes_sparse,
 )
 from sktie._rows import canonical_rows, drop_zero_weight
-from sktie._typing import Array, FloatArray
+from sktie._typing import FloatArray
 from sktie._validation import check_parameters, unchanged_on_error
 from sktie.linear_model._pair import one_scale
+from sktie.neural_network._mlp_fitted import FittedMLP
 from sktie.neural_network._objective import (
     NetworkLoss,
-    TiedLayer,
-    hidden_units,
     hold_back,
+    tied_layer,
 )
 from sktie.neural_network._trainer import train
 from sktie.nn import ACTIVATIONS, Trained, glorot_uniform
@@ -60,7 +53,7 @@ REMEDIES = {
 }
 
 
-class TiedMLPClassifier(CallbackSupportMixin, ClassifierMixin, VersionedEstimator):
+class TiedMLPClassifier(CallbackSupportMixin, FittedMLP):
     r"""A network with one hidden layer, tied to an encoder trained without labels.
 
     Minimises the mean log-loss of the labelled rows, decay, and ties::
@@ -386,8 +379,8 @@ class TiedMLPClassifier(CallbackSupportMixin, ClassifierMixin, VersionedEstimato
             weight,
             loss,
             self.activation_,
-            TiedLayer(hidden, strengths[0], alpha),
-            TiedLayer(output, strengths[1], alpha),
+            tied_layer(hidden, strengths[0], alpha),
+            tied_layer(output, strengths[1], alpha),
         )
         if not self.early_stopping:
             return problem, None
@@ -408,9 +401,9 @@ class TiedMLPClassifier(CallbackSupportMixin, ClassifierMixin, VersionedEstimato
         self, problem: NetworkLoss, previous: Any, rng: np.random.RandomState
     ) -> FloatArray:
         """Return the last fit, the encoder and a silent output layer, or a draw."""
-        shapes = problem.hidden.anchor.shape, problem.output.anchor.shape
+        shapes = problem.hidden.shape, problem.output.shape
         if previous is not None:
-            classes, activation, hidden, output = previous
+            classes, activation, hidden, output, units = previous
             if (
                 np.array_equal(classes, self.classes_)
                 and activation == self.activation_
@@ -418,7 +411,8 @@ class TiedMLPClassifier(CallbackSupportMixin, ClassifierMixin, VersionedEstimato
             ):
                 rows = problem.loss.reduce(output)
                 return problem.join(
-                    problem.hidden.locate(hidden), problem.output.locate(rows)
+                    problem.hidden.locate(hidden, units[0]),
+                    problem.output.locate(rows, units[1]),
                 )
         if self.pair is not None:
             return problem.join(np.zeros(shapes[0]), np.zeros(shapes[1]))
@@ -447,14 +441,16 @@ class TiedMLPClassifier(CallbackSupportMixin, ClassifierMixin, VersionedEstimato
         layers = [layer.astype(dtype) for layer in (hidden, output)]
         self.coefs_ = [layer[:, :-1].T.copy() for layer in layers]
         self.intercepts_ = [layer[:, -1].copy() for layer in layers]
-        gap = np.abs(hidden - problem.hidden.anchor).max()
+        anchor = problem.hidden.weights(np.zeros(problem.hidden.shape))
+        gap = np.abs(hidden - anchor).max()
+        self._units = np.array([problem.hidden.units, problem.output.units])
         self.tie_gap_ = 0.0 if self.pair is None else float(gap)
         self.loss_ = problem(trained.theta, None)[0]
         self.loss_curve_ = trained.loss_curve
         self.n_iter_ = len(trained.loss_curve)
         self.n_stored_parameters_ = sum(layer.size for layer in layers)
 
-    def _previous(self) -> tuple[Array, str, FloatArray, FloatArray] | None:
+    def _previous(self) -> Any:
         """Return classes, activation and layers of the last fit, if there is one."""
         if not hasattr(self, "coefs_"):
             return None
@@ -462,61 +458,4 @@ class TiedMLPClassifier(CallbackSupportMixin, ClassifierMixin, VersionedEstimato
             np.column_stack([weights.T, intercepts]).astype(np.float64)
             for weights, intercepts in zip(self.coefs_, self.intercepts_, strict=True)
         )
-        return self.classes_, self.activation_, hidden, output
-
-    def _raw(self, X: Any) -> FloatArray:
-        """Return the raw predictions, (n_samples, 1 or n_classes)."""
-        check_is_fitted(self)
-        X = validate_data(
-            self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False
-        )
-        hidden = np.column_stack([self.coefs_[0].T, self.intercepts_[0]])
-        units, _ = hidden_units(X, hidden, self.activation_)
-        return np.asarray(units @ self.coefs_[1] + self.intercepts_[1])
-
-    def predict(self, X: Any) -> Array:
-        """Return the most probable class of each row.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-            Class labels.
-        """
-        index = most_probable(self._raw(X))
-        return np.asarray(self.classes_[index])
-
-    def predict_proba(self, X: Any) -> FloatArray:
-        """Return the probability of each class.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-            Probabilities, in the order of ``classes_``.
-        """
-        return probability(self._raw(X))
-
-    def predict_log_proba(self, X: Any) -> FloatArray:
-        """Return the logarithm of the probability of each class.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-            The logarithm of `predict_proba`; -inf where that is 0.
-        """
-        with np.errstate(divide="ignore"):
-            return np.log(self.predict_proba(X))
+        return self.classes_, self.activation_, hidden, output, self._units

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol, TypeVar
@@ -10,68 +11,10 @@ import numpy as np
 from sklearn.model_selection import train_test_split
 
 from sktie._loss import ClassLoss
-from sktie._tie import scaled_tie
 from sktie._typing import Array, FloatArray, Matrix
+from sktie.neural_network._tied_array import TiedArray
 from sktie.neural_network._trainer import share_right
 from sktie.nn import ACTIVATIONS, Backprop
-
-
-@dataclass(frozen=True)
-class TiedLayer:
-    """A layer ``x -> W x + b`` whose parameters are tied to an anchor.
-
-    In coordinates of its own: ``(W, b) = anchor + scale * U`` with
-    ``scale = (1 + tie)^-1/2``, where the penalty ``tie/2 |(W, b) - anchor|^2`` is
-    ``tie / (1 + tie) / 2 |U|^2``. No strength makes a step too long; at infinity the
-    scale is 0 and the parameters are the anchor.
-
-    Attributes
-    ----------
-    anchor : ndarray of shape (n_out, n_in + 1)
-        What the parameters are tied to, the intercepts last.
-    tie : float
-        Strength in [0, inf].
-    alpha : float
-        Decay of the weights W towards zero.
-    """
-
-    anchor: FloatArray
-    tie: float
-    alpha: float
-
-    @property
-    def scale(self) -> float:
-        """Units of U in units of the parameters."""
-        return float(scaled_tie(self.tie)[0])
-
-    @property
-    def strength(self) -> float:
-        """Strength of the tie on U."""
-        return float(scaled_tie(self.tie)[1])
-
-    def shape(self, part: FloatArray) -> FloatArray:
-        """Return U from its part of a flat vector, empty if the layer is held."""
-        if self.scale == 0:
-            return np.zeros_like(self.anchor)
-        return part.reshape(self.anchor.shape)
-
-    def parameters(self, U: FloatArray) -> FloatArray:
-        """Return (W, b) at U."""
-        return self.anchor + self.scale * U
-
-    def locate(self, parameters: FloatArray) -> FloatArray:
-        """Return U at (W, b); where the tie is infinite there is but one, zero."""
-        if self.scale == 0:
-            return np.zeros_like(self.anchor)
-        return np.asarray((parameters - self.anchor) / self.scale)
-
-    def penalty(self, U: FloatArray) -> tuple[float, FloatArray]:
-        """Return tie and decay at U, and the gradient in U."""
-        weights = self.parameters(U)
-        weights[:, -1] = 0.0
-        value = 0.5 * self.strength * float(np.sum(np.square(U)))
-        value += 0.5 * self.alpha * float(np.sum(np.square(weights)))
-        return value, self.strength * U + self.scale * self.alpha * weights
 
 
 @dataclass(frozen=True)
@@ -90,8 +33,8 @@ class NetworkLoss:
         The loss of the raw predictions.
     activation : str
         Name of the hidden units' activation function.
-    hidden, output : TiedLayer
-        The layers.
+    hidden, output : TiedArray
+        The layers ``x -> W x + b``: (W, b) of shape (n_out, n_in + 1), the biases last.
     """
 
     X: Matrix
@@ -99,8 +42,8 @@ class NetworkLoss:
     weight: FloatArray
     loss: ClassLoss
     activation: str
-    hidden: TiedLayer
-    output: TiedLayer
+    hidden: TiedArray
+    output: TiedArray
 
     def take(self, rows: Array) -> NetworkLoss:
         """Return the objective of some of the rows."""
@@ -108,20 +51,25 @@ class NetworkLoss:
         return replace(self, X=X, y=y, weight=weight)
 
     def join(self, hidden: FloatArray, output: FloatArray) -> FloatArray:
-        """Return a flat vector of the coordinates U of the layers that can move."""
+        """Return a flat vector of the coordinates of the layers that can move."""
         both = ((self.hidden, hidden), (self.output, output))
-        moving = [U.ravel() for layer, U in both if layer.scale > 0]
+        moving = [V.ravel() for layer, V in both if not layer.held]
         return np.concatenate([np.empty(0), *moving])
 
     def split(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return the coordinates U of both layers, 0 where an infinite tie holds."""
-        size = self.hidden.anchor.size if self.hidden.scale > 0 else 0
-        return self.hidden.shape(theta[:size]), self.output.shape(theta[size:])
+        """Return the coordinates of both layers, 0 where an infinite tie holds."""
+        size = 0 if self.hidden.held else math.prod(self.hidden.shape)
+        both = ((self.hidden, theta[:size]), (self.output, theta[size:]))
+        hidden, output = (
+            np.zeros(layer.shape) if layer.held else part.reshape(layer.shape)
+            for layer, part in both
+        )
+        return hidden, output
 
     def parameters(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return (W, b) of both layers."""
         hidden, output = self.split(theta)
-        return self.hidden.parameters(hidden), self.output.parameters(output)
+        return self.hidden.weights(hidden), self.output.weights(output)
 
     def __call__(
         self, theta: FloatArray, rows: Array | None
@@ -132,20 +80,18 @@ class NetworkLoss:
             X, y = X[rows], y[rows]
             weight = weight[rows] * (len(self.y) / len(rows))
         hidden, output = self.split(theta)
-        first, second = self.parameters(theta)
+        first, second = self.hidden.weights(hidden), self.output.weights(output)
         units, backprop = self._units(X, first, rows)
-        second = second.astype(X.dtype, copy=False)
-        raw = units @ second[:, :-1].T
-        raw += second[:, -1]
+        readout = second.astype(X.dtype, copy=False)
+        raw = units @ readout[:, :-1].T
+        raw += readout[:, -1]
         value, residual = self.loss.value_gradient(y, raw, weight)
-        of_hidden, gradient = self.hidden.penalty(hidden)
-        of_output, own = self.output.penalty(output)
-        own[:, :-1] += self.output.scale * (residual.T @ units)
-        own[:, -1] += self.output.scale * residual.sum(axis=0)
-        if self.hidden.scale > 0:
-            inward = backprop(residual @ second[:, :-1])
-            gradient[:, :-1] += self.hidden.scale * (X.T @ inward).T
-            gradient[:, -1] += self.hidden.scale * inward.sum(axis=0)
+        of_hidden, gradient = self.hidden.penalty(hidden, first)
+        of_output, own = self.output.penalty(output, second)
+        own += self.output.pull_back(_gradient(residual, units))
+        if not self.hidden.held:
+            inward = backprop(residual @ readout[:, :-1])
+            gradient += self.hidden.pull_back(_gradient(inward, X))
         flat = self.join(gradient, own)
         flat /= self.total
         return (value + of_hidden + of_output) / self.total, flat
@@ -164,7 +110,7 @@ class NetworkLoss:
     def _units(
         self, X: Matrix, first: FloatArray, rows: Array | None
     ) -> tuple[FloatArray, Backprop]:
-        if self.hidden.scale > 0:
+        if not self.hidden.held:
             return hidden_units(X, first, self.activation)
         units = self._frozen_units if rows is None else self._frozen_units[rows]
         return units, lambda gradient: gradient
@@ -172,7 +118,13 @@ class NetworkLoss:
     @cached_property
     def _frozen_units(self) -> FloatArray:
         """The units of all rows, which an infinite tie keeps as they are."""
-        return hidden_units(self.X, self.hidden.anchor, self.activation)[0]
+        held = self.hidden.weights(np.zeros(self.hidden.shape))
+        return hidden_units(self.X, held, self.activation)[0]
+
+
+def tied_layer(anchor: FloatArray, tie: float, alpha: float) -> TiedArray:
+    """Return a layer (W, b) tied to an anchor, whose weights W are decayed."""
+    return TiedArray(anchor.shape, alpha, anchor=anchor, tie_pair=tie, biases=True)
 
 
 class RowsObjective(Protocol):
@@ -192,6 +144,12 @@ class RowsObjective(Protocol):
 
 #: One kind of it.
 Rows = TypeVar("Rows", bound=RowsObjective)
+
+
+def _gradient(residual: FloatArray, X: Matrix) -> FloatArray:
+    """Return the gradient in (W, b) from that in the outputs W x + b."""
+    of_weights = (X.T @ residual).T.astype(np.float64, copy=False)
+    return np.column_stack([of_weights, residual.sum(axis=0)])
 
 
 def hidden_units(

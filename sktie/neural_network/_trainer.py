@@ -81,6 +81,11 @@ def train(
         Hears of every iteration.
     **options
         For the optimiser.
+
+    Raises
+    ------
+    ValueError
+        If training diverged.
     """
     for name in ("validation_scores_", "best_validation_score_"):
         estimator.__dict__.pop(name, None)
@@ -102,8 +107,29 @@ def train(
             **{"patience": estimator.n_iter_no_change} | options,
         )
     if stopping is None:
+        _check_finite(
+            estimator, trained, np.append(trained.theta, trained.loss_curve[-1:])
+        )
         return trained
     best = stopping.theta if stopping.scores else trained.theta
+    _check_finite(estimator, trained, best)
     estimator.validation_scores_ = stopping.scores
     estimator.best_validation_score_ = stopping.score(best)
     return replace(trained, theta=best)
+
+
+def _check_finite(estimator: Any, trained: Trained, numbers: Any) -> None:
+    """Check that training did not leave all that is finite."""
+    if np.isfinite(numbers).all():
+        return
+    curve = trained.loss_curve
+    remedy = (
+        f"Lower learning_rate_init (now {estimator.learning_rate_init}) or alpha (now "
+        f"{estimator.alpha})"
+    )
+    if getattr(estimator, "augment", None) is not None:
+        remedy += ", and check that what augment returns is finite"
+    raise ValueError(
+        f"{type(estimator).__name__} diverged: after {len(curve)} epochs the loss is "
+        f"{curve[-1] if curve else np.nan:.3g}; expected finite numbers. {remedy}."
+    )

@@ -190,11 +190,12 @@ def stochastic(
 
     Ends when the loss of an epoch has not fallen by ``tol`` for ``patience`` epochs. A
     ``schedule`` takes the share of the training done to a factor of the learning rate.
-    An ``optimizer`` of an earlier call goes on where it was.
+    An ``optimizer`` of an earlier call goes on where it was, with this learning rate.
     """
     size = AUTO_BATCH if batch_size == "auto" else int(batch_size)
     theta = theta.copy()
     optimizer = optimizer or new_optimizer([theta], learning_rate)
+    optimizer.learning_rate_init = optimizer.learning_rate = learning_rate
     plateau, curve = Plateau(tol, patience), list[float]()
     n_batches = -(-n_rows // size)
 

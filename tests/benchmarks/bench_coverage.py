@@ -6,7 +6,8 @@ Rules, fixed before any of it was run:
    ``w_t = m + u_t``, of variance ``(C - b2) / T`` and ``b2 = 1 / (2 tie + 1/C)`` for
    each coefficient (three classes: for each of two orthonormal contrasts). The common
    intercept is normal of variance 1, as the prior of it is flat; deviations from it
-   have variance ``1 / (2 tie)``. Features are normal, p = 4. The fit is told tie and C.
+   have variance ``1 / (2 tie)``. Features are normal, p = 4. The fit is told tie and C,
+   but for *evidence* and *leave-one-out* (two classes only): there it chooses both.
 2. Every replicate draws domains and rows anew, but in ``same domains``: there they are
    drawn once, rows anew, so that the coverage of one domain can be told. It is not to
    be 95 %: a domain far from the others is pulled to them, and covered less often, one
@@ -31,7 +32,7 @@ from _cells import Study, main
 from scipy.linalg import helmert
 from scipy.special import expit, softmax
 
-from sktie import TiedLogisticRegression
+from sktie import TiedLogisticRegression, TiedLogisticRegressionCV
 
 QUESTION = "Coverage of 95 % intervals of tied logistic regression."
 N_FEATURES, N_ROWS, N_TEST, N_UNSEEN, N_REPLICATES = 4, 100, 10, 10, 100
@@ -47,6 +48,13 @@ CASES = {
     "T=4": {"sizes": [N_ROWS] * 4, "tie": 2.0, "C": 10.0},
     "20 rows": {"sizes": [20] * 20, "tie": 2.0, "C": 10.0},
 }
+CHOICES = {
+    "evidence": lambda **common: TiedLogisticRegression(tie="auto", C="auto", **common),
+    "leave-one-out": TiedLogisticRegressionCV,
+}
+for choice in CHOICES:
+    CASES[choice] = CASES["T=20 tie=2"] | {"chosen by": choice}
+CASES["evidence, 20 rows"] = CASES["20 rows"] | {"chosen by": "evidence"}
 CLAIMED = [case for case in CASES if case.startswith(("T=20", "T=30", "T=40"))]
 TRUTHS = (
     "coefficient",
@@ -102,14 +110,13 @@ def replicate(rng, case, truth):
     """Which truths the intervals of one fit hold: {truth: array}, domains first."""
     n_domains, n_all = len(case["sizes"]), len(truth)
     X, y = draw_rows(rng, truth, case["sizes"])
-    model = TiedLogisticRegression(
-        pair=-1,
-        tie=case["tie"],
-        C=case["C"],
-        handle_unknown="shared",
-        store_covariance=True,
-        n_jobs=1,
-    ).fit(X, y)
+    common = {"pair": -1, "handle_unknown": "shared", "n_jobs": 1}
+    common["store_covariance"] = True
+    if "chosen by" in case:
+        model = CHOICES[case["chosen by"]](**common)
+    else:
+        model = TiedLogisticRegression(tie=case["tie"], C=case["C"], **common)
+    model.fit(X, y)
     held = {
         name: np.array(
             [
@@ -181,7 +188,14 @@ def by_distance(by_domain, distance):
 
 def keys(quick):
     """All cells, in one stage."""
-    return [[f"{n} classes/{case}" for n in (2, 3) for case in CASES]]
+    return [
+        [
+            f"{n} classes/{case}"
+            for n in (2, 3)
+            for case in CASES
+            if n == 2 or "chosen by" not in CASES[case]
+        ]
+    ]
 
 
 def summarise(cells):
