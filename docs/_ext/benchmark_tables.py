@@ -186,7 +186,7 @@ def few_labels_small(results):
         if entry["data"] in ("digits", "mnist"):
             continue
         plain = share(entry["accuracy"]["LogisticRegression"]["mean"])
-        line = [f"{entry['data']}, {entry['labels']}", plain]
+        line = [f"{entry['data']},{SPACE}{entry['labels']}", plain]
         for model in models:
             difference = entry["difference"][model]["LogisticRegression"]
             line.append(plus_minus(difference, "error", signed=True))
