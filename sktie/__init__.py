@@ -19,7 +19,11 @@ from sktie.linear_model import (
 )
 
 if TYPE_CHECKING:
-    from sktie.model_selection import TiedLogisticRegressionCV, TiedRidgeCV
+    from sktie.model_selection import (
+        TiedLogisticRegressionCV,
+        TiedPoissonRegressorCV,
+        TiedRidgeCV,
+    )
     from sktie.neural_network import SharedConvClassifier, TiedMLPClassifier
     from sktie.priors import AutoencoderPrior, KMeansPrior
 
@@ -34,6 +38,7 @@ __all__ = [
     "TiedMLPClassifier",
     "TiedPair",
     "TiedPoissonRegressor",
+    "TiedPoissonRegressorCV",
     "TiedRidge",
     "TiedRidgeCV",
     "__version__",
@@ -47,6 +52,7 @@ _LATER = {
     "SharedConvClassifier": "sktie.neural_network",
     "TiedLogisticRegressionCV": "sktie.model_selection",
     "TiedMLPClassifier": "sktie.neural_network",
+    "TiedPoissonRegressorCV": "sktie.model_selection",
     "TiedRidgeCV": "sktie.model_selection",
 }
 

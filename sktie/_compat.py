@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from importlib import import_module
+from itertools import takewhile
+from typing import Any, TypeVar, cast
 
 from sklearn.utils._param_validation import (
     HasMethods,
@@ -13,12 +15,14 @@ from sklearn.utils._param_validation import (
     StrOptions,
     validate_parameter_constraints,
 )
+from sklearn.utils.metaestimators import available_if as _available_if
 from sklearn.utils.validation import _check_sample_weight, _num_samples
 
 from sktie._typing import IterationHook
 
 try:  # scikit-learn >= 1.9
-    from sklearn.callback import CallbackSupportMixin, with_callbacks
+    from sklearn.callback import CallbackSupportMixin
+    from sklearn.callback import with_callbacks as _with_callbacks
 
     #: Frames between a public fit and its caller, for the place that warnings name.
     WRAPPER_FRAMES = 1
@@ -31,16 +35,19 @@ except ImportError:
     def _as_it_is(method: Callable[..., Any]) -> Callable[..., Any]:
         return method
 
-    with_callbacks = _as_it_is
+    _with_callbacks = _as_it_is
 
+Method = TypeVar("Method", bound=Callable[..., Any])
 
 __all__ = [
     "WRAPPER_FRAMES",
     "CallbackSupportMixin",
+    "DocLinkMixin",
     "HasMethods",
     "Interval",
     "InvalidParameterError",
     "StrOptions",
+    "available_if",
     "check_sample_weight",
     "fit_callbacks",
     "n_samples_of",
@@ -49,6 +56,39 @@ __all__ = [
     "validate_parameter_constraints",
     "with_callbacks",
 ]
+
+
+def with_callbacks(method: Method) -> Method:
+    """Let callbacks follow a fit; its signature stays as it is."""
+    wrapped: Method = _with_callbacks(method)
+    return wrapped
+
+
+def available_if(check: Callable[[Any], bool]) -> Callable[[Method], Method]:
+    """Offer a method only where the check says so; its signature stays as it is."""
+    return cast("Callable[[Method], Method]", _available_if(check))
+
+
+#: Where the built docs of a release are; the HTML of estimators links there.
+DOCS_URL = "https://sktie.readthedocs.io/en/stable"
+
+
+class DocLinkMixin:
+    """Links the HTML of an estimator to its page of our API reference.
+
+    Stands before `BaseEstimator`, whose link it replaces. Classes of other packages
+    that inherit from ours have no page here, and no link.
+    """
+
+    _doc_link_module = "sktie"
+    _doc_link_template = f"{DOCS_URL}/generated/{{place}}.{{name}}.html"
+
+    def _doc_link_url_param_generator(self) -> dict[str, str]:
+        """Return the name of the class and the first module that exports it."""
+        name, parts = type(self).__name__, type(self).__module__.split(".")
+        public = ".".join(takewhile(lambda part: not part.startswith("_"), parts))
+        place = "sktie" if name in import_module("sktie").__all__ else public
+        return {"place": place, "name": name}
 
 
 def sgd_optimizer(parameters: list[Any], learning_rate: float) -> Any:

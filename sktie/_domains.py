@@ -75,6 +75,11 @@ class Domains:
 
 def check_columns(estimator: Any, X: Any, reset: bool) -> None:
     """Check names and number of columns, before those of the domains are cut."""
+    if type(X).__name__ == "LazyFrame":  # of polars, which need not be installed
+        raise TypeError(
+            "X is a LazyFrame, which has no rows yet; expected a data frame. Pass "
+            "X.collect()."
+        )
     if getattr(X, "ndim", 2) == 1:
         check_array(X, dtype=None, estimator=estimator)  # raises: expected 2-D
     validate_data(estimator, X, reset=reset, skip_check_array=True)
@@ -109,17 +114,47 @@ def read_domains(
     return columns, encode_domains(columns.labels, source, n_samples_of(columns.X))
 
 
+def read_columns(
+    estimator: Any, X: Any, sample_domain: Any, reset: bool
+) -> tuple[Any, int | None, Domains | None]:
+    """Check names and number of columns; split off the domain of each row.
+
+    With reset, ``coef_feature_names_`` are set: the names of all columns but that one.
+
+    Returns
+    -------
+    X : array-like
+        What is left to be validated as numbers.
+    skip : int or None
+        Where X still holds the column of the domains.
+    domains : Domains or None
+        The domain of each row.
+    """
+    check_columns(estimator, X, reset)
+    columns, domains = read_domains(estimator, X, sample_domain)
+    if reset:
+        estimator.__dict__.pop("coef_feature_names_", None)
+        names = getattr(estimator, "feature_names_in_", None)
+        if names is not None:
+            place = columns.place
+            names = names if place is None else np.delete(names, place)
+            estimator.coef_feature_names_ = names
+    return columns.X, columns.skip, domains
+
+
 def check_domain_use(
     estimator: Any, domains: Domains | None, name: str = "sample_domain"
 ) -> None:
     """Check that domains are given where a fitted model has some, and only there."""
     fitted = hasattr(estimator, "domains_")
     if fitted and domains is None:
+        remedy = "name a column of X by pair= instead"
+        if hasattr(estimator, "domain_estimator"):
+            remedy += ", or take one domain's own model, domain_estimator(label)"
         raise ValueError(
             f"This {type(estimator).__name__} was fitted with domains, but got none: "
             f"pass {name}, one label for each row of X. Where scikit-learn passes "
-            "none on (scorers, calibration, inspection), name a column of X by pair= "
-            "instead."
+            f"none on (scorers, calibration, inspection), {remedy}."
         )
     if not fitted and domains is not None:
         raise ValueError(
@@ -274,8 +309,6 @@ def _place(column: str | int, names: list[Any] | None, n_columns: int) -> int:
 
 def _as_labels(column: Any) -> Array:
     """Return labels as an array, missing values and types as they were."""
-    if hasattr(column, "to_numpy"):
-        return np.asarray(column.to_numpy())
     if isinstance(column, (list, tuple)):
         # NumPy would make strings of numbers and NaN beside strings.
         return np.asarray(column, dtype=object)

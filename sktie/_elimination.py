@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.linalg import get_lapack_funcs
 
-from sktie._linalg import OVERFLOW, cholesky, conjugate_step
+from sktie._linalg import OVERFLOW, cholesky, rough_step
 from sktie._nesting import Level, Nesting
 from sktie._typing import Array, FloatArray, IntArray
 
@@ -218,19 +218,7 @@ class RelatedCurvature:
     def solve(self, gradient: FloatArray) -> FloatArray:
         if self._exact:
             return self._model(gradient)
-        first: list[float] = []
-
-        def enough(residual: FloatArray, energy: float, decrease: float) -> bool:
-            return energy <= RESIDUAL**2 * first[0]
-
-        def model(residual: FloatArray) -> FloatArray:
-            step = self._model(residual)
-            if not first:
-                first.append(float(residual @ step))
-            return step
-
-        step = conjugate_step(self._product, -gradient, model, enough)
-        return np.asarray(step)
+        return -rough_step(self._product, gradient, self._model, RESIDUAL)
 
     def _model(self, residual: FloatArray) -> FloatArray:
         coordinates = self._coordinates

@@ -19,7 +19,7 @@ from sktie._validation import is_frame
 FORMS = (
     "Use an adjacency matrix (dense or sparse, rows and columns in the order of the "
     "sorted labels of the domains), a data frame with labels for both, a networkx "
-    "graph, {(label, label): weight}, or a nesting {label: parent}."
+    "graph, {(label, label): weight}, a nesting {label: parent}, or 'learned'."
 )
 #: Differences of the two weights of a pair that count as rounding.
 ASYMMETRY = 1e-8

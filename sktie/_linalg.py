@@ -255,3 +255,24 @@ def conjugate_step(
             break
         search = scaled + (energy / previous) * search
     return step if step.any() else scaled
+
+
+def rough_step(
+    product: Rule, gradient: FloatArray, model: Rule, accuracy: float
+) -> FloatArray:
+    """Return a Newton step by conjugate gradients, to a relative residual.
+
+    The residual is measured in the metric of the model.
+    """
+    first: list[float] = []
+
+    def enough(residual: FloatArray, energy: float, decrease: float) -> bool:
+        return energy <= accuracy**2 * first[0]
+
+    def remember(residual: FloatArray) -> FloatArray:
+        step = model(residual)
+        if not first:
+            first.append(float(residual @ step))
+        return step
+
+    return conjugate_step(product, gradient, remember, enough)

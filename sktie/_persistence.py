@@ -7,6 +7,7 @@ from typing import Any
 
 from sklearn.base import BaseEstimator
 
+from sktie._compat import DocLinkMixin
 from sktie._version import __version__
 from sktie.exceptions import InconsistentVersionWarning
 
@@ -22,6 +23,7 @@ SKOPS_TRUSTED_TYPES = (
     "sktie.linear_model._poisson.TiedPoissonRegressor",
     "sktie.linear_model._ridge.TiedRidge",
     "sktie.linear_model._tied_pair.TiedPair",
+    "sktie.model_selection._poisson_cv.TiedPoissonRegressorCV",
     "sktie.model_selection._ridge_cv.TiedRidgeCV",
     "sktie.model_selection._split.LabeledSplit",
     "sktie.model_selection._tied_cv.TiedLogisticRegressionCV",
@@ -37,8 +39,8 @@ SKOPS_TRUSTED_TYPES = (
 ITEMS_KEY = "_sktie_items"
 
 
-class VersionedEstimator(BaseEstimator):
-    """An estimator that is saved with the version of this package.
+class VersionedEstimator(DocLinkMixin, BaseEstimator):
+    """An estimator of this package: saved with its version, linked to its docs.
 
     scikit-learn records its own version for its own estimators alone. The version is
     part of the state while this is saved, and never an attribute.

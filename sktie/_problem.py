@@ -22,13 +22,14 @@ from sktie._design import Block, Design, Tile, sample_cells
 from sktie._elimination import RelatedCurvature
 from sktie._grams import add_grams, add_tiled_grams
 from sktie._last_pass import LastPass
-from sktie._linalg import BlockArrow
+from sktie._learned import LearnedCoordinates, LearnedCurvature
+from sktie._linalg import BlockArrow, Rule
 from sktie._loss import Loss
 from sktie._parallel import Workers
 from sktie._posterior import Posterior
 from sktie._quadratic import Quadratic, QuadraticSum
 from sktie._related import RelatedCoordinates
-from sktie._tie import TiedCoordinates
+from sktie._tie import HubCoordinates
 from sktie._typing import Array, FloatArray
 
 #: Takes a block, its raw predictions and their curvatures.
@@ -49,7 +50,7 @@ class TiedProblem:
         Target as the loss takes it, in the order of the design.
     weight : array of shape (n_rows,) or None
         Sample weights, in the order of the design.
-    coordinates : TiedCoordinates or RelatedCoordinates
+    coordinates : HubCoordinates or RelatedCoordinates
         Members from the solver's flat vector.
     decay : array of shape (n_coefs,) or (n_members, 1, n_coefs)
         Weight decay of each coefficient: ``1/C``, and 0 for the intercept. One row
@@ -69,7 +70,7 @@ class TiedProblem:
     loss: Loss
     y: Array
     weight: FloatArray | None
-    coordinates: TiedCoordinates | RelatedCoordinates
+    coordinates: HubCoordinates | RelatedCoordinates
     decay: FloatArray
     shared_decay: bool
     workers: Workers
@@ -109,23 +110,26 @@ class TiedProblem:
         if self.quadratic is not None:
             value += self.quadratic.value(members)
             gradient += self.quadratic.gradient(members)
-        return value, self._with_penalties(gradient, members, hub, deviations)
+        tie = coordinates.tie_gradient
+        return value, self.with_penalties(gradient, members, hub, deviations, tie)
 
-    def _with_penalties(
+    def with_penalties(
         self,
         gradient: FloatArray,
         members: FloatArray,
         hub: FloatArray,
         deviations: FloatArray,
+        tie: Rule,
     ) -> FloatArray:
         """Return the flat gradient, with the decay and the tie; see `hessp`.
 
-        Both are quadratic: the same maps a direction to its Hessian product.
+        The decay is quadratic: of a direction, and with the Hessian of the tie in the
+        place of its gradient, this is the Hessian product.
         """
         coordinates = self.coordinates
         gradient += self.member_decay * members
         flat = coordinates.pull_back(gradient)
-        flat += coordinates.tie_gradient(deviations)
+        flat += tie(deviations)
         if self.shared_decay:
             flat += coordinates.join(self.mean_decay * hub, np.zeros_like(deviations))
         return flat
@@ -204,7 +208,8 @@ class TiedProblem:
         """What a factored Hessian costs, in evaluations of value and gradient."""
         one_pass = 2.0 * max(1, self.design.entries) * self.loss.n_outputs
         at = self.coordinates
-        if isinstance(at, RelatedCoordinates) and not at.structure.nesting.exact:
+        graph = isinstance(at, RelatedCoordinates) and not at.structure.nesting.exact
+        if graph or isinstance(at, LearnedCoordinates):
             one_pass *= 3.0  # a step by conjugate gradients costs two passes more
         return 2.5 + self.curvature_work / (HESSIAN_RATE * one_pass)
 
@@ -212,6 +217,8 @@ class TiedProblem:
         hessians = self.hessians(self.members(theta))
         if isinstance(self.coordinates, RelatedCoordinates):
             return RelatedCurvature(self, hessians)
+        if isinstance(self.coordinates, LearnedCoordinates):
+            return LearnedCurvature(self, hessians, theta)
         return TiedCurvature(self, hessians)
 
     def members(self, theta: FloatArray) -> FloatArray:
@@ -433,6 +440,7 @@ class TiedProblem:
 
         curvatures = self.workers.map(curve, design.lanes)
         lanes = list(zip(design.lanes, curvatures, strict=True))
+        tie = coordinates.tie_hessian(coordinates.split(theta)[1])
 
         def product(direction: FloatArray) -> FloatArray:
             hub, deviations = coordinates.split_direction(direction)
@@ -453,7 +461,7 @@ class TiedProblem:
             image = self._gather(self.workers.map(lane, lanes))
             if self.quadratic is not None:
                 image += self.quadratic.product(members)
-            return self._with_penalties(image, members, hub, deviations)
+            return self.with_penalties(image, members, hub, deviations, tie)
 
         return product
 
@@ -484,11 +492,7 @@ class TiedProblem:
         diagonal += self.member_decay
         if self.quadratic is not None:
             diagonal += self.quadratic.diagonal
-        if isinstance(coordinates, RelatedCoordinates):
-            return coordinates.diagonal(diagonal)
-        hub = diagonal.sum(axis=0) + self.mean_decay
-        deviations = np.square(coordinates.scale) * diagonal + coordinates.weight
-        return coordinates.join(hub, deviations)
+        return coordinates.diagonal(diagonal, self.mean_decay)
 
     @property
     def curvature_floor(self) -> FloatArray:

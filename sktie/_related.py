@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from scipy.sparse.linalg import splu
 
 from sktie._graph import DomainGraph
+from sktie._linalg import Rule
 from sktie._nesting import Nesting, nest
 from sktie._tie import Graph, Structure, Tie
 from sktie._typing import Array, FloatArray, Matrix
@@ -141,8 +142,6 @@ class RelatedCoordinates:
     """
 
     free_hub = False
-    #: Omega is a sum over edges, and no multiple of squared deviations from a hub.
-    multiple = float("nan")
 
     def __init__(
         self, tie: Tie, shape: tuple[int, int, int], curvature: FloatArray
@@ -199,6 +198,10 @@ class RelatedCoordinates:
         differences[..., self.shared] = 0.0
         return differences
 
+    def omega(self, members: FloatArray, chosen: Array) -> float:
+        """Return Omega of some of the coefficients."""
+        return float(np.square(self._differences(members)[..., chosen]).sum())
+
     def penalty(self, members: FloatArray) -> float:
         """Return ``tie/2 * Omega``."""
         squares = np.square(self._differences(members))
@@ -213,11 +216,15 @@ class RelatedCoordinates:
         """Return the Hessian of `penalty` times a direction of members' shape."""
         return np.asarray((self.strength * self.structure.pull(direction)).ravel())
 
+    def tie_hessian(self, members: FloatArray) -> Rule:
+        """Return the Hessian of `penalty`, which is the same everywhere."""
+        return self.tie_hessp
+
     def pull_back(self, gradient: FloatArray) -> FloatArray:
         """Return the gradient, in the flat vector, of a function of the members."""
         return self.project(gradient).ravel()
 
-    def diagonal(self, own: FloatArray) -> FloatArray:
+    def diagonal(self, own: FloatArray, mean_decay: FloatArray) -> FloatArray:
         """Return the diagonal of a Hessian from that of the objective without tie."""
         degree = self.structure.degree[: len(own), np.newaxis, np.newaxis]
         return self.pull_back(own + degree * self.strength)

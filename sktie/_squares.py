@@ -13,7 +13,7 @@ from sktie._moments import Moments
 from sktie._parallel import Workers
 from sktie._posterior import Posterior
 from sktie._tie import Tie, TiedCoordinates, ToFixed
-from sktie._typing import FloatArray
+from sktie._typing import Array, FloatArray
 
 #: Solutions are refined while the error falls, this often at most; where nothing holds
 #: some direction of the coefficients, more often.
@@ -45,6 +45,23 @@ class SquaresMinimum:
     values: FloatArray
 
 
+def n_open(penalty: FloatArray | None, free: Array) -> int:
+    """Return how many directions of one member's coefficients no penalty holds.
+
+    Parameters
+    ----------
+    penalty : array of shape (n_features, n_features) or None
+        A quadratic penalty of the slopes.
+    free : array of bool of shape (n_coefs,)
+        Coefficients that nothing else holds.
+    """
+    held = 0
+    if penalty is not None:
+        chosen = penalty[:, free[: len(penalty)]]
+        held = int(np.linalg.matrix_rank(chosen)) if chosen.size else 0
+    return int(free.sum()) - held
+
+
 @dataclass(frozen=True)
 class TiedSquares:
     r"""Half the squared residuals of tied members, half their decay and half their tie.
@@ -66,6 +83,9 @@ class TiedSquares:
         What maps over the members.
     relative : float
         Relative rounding of the moments.
+    penalty : array of shape (n_features, n_features), optional
+        A quadratic penalty of every member's slopes, which the Gram matrices of
+        ``moments`` hold already.
 
     Notes
     -----
@@ -84,6 +104,7 @@ class TiedSquares:
     fit_intercept: bool
     workers: Workers
     relative: float
+    penalty: FloatArray | None = None
 
     def retied(self, strengths: FloatArray, decay: FloatArray) -> TiedSquares:
         """Return the problem of the same rows with another tie and another decay."""
@@ -198,12 +219,12 @@ class TiedSquares:
         n_members = len(self.moments.mass)
         member_decay, mean_decay = self._own_decays()
         untied = self._strengths[: len(member_decay)] == 0
+        alone = n_open(self.penalty, untied & (member_decay == 0))
         if not self.free_hub:
-            flat = int((untied & (member_decay == 0)).sum())
+            flat = alone
         else:
-            hub = (member_decay == 0) & (mean_decay == 0)
-            flat = int(hub.sum())
-            flat += (n_members - 1) * int((untied & (member_decay == 0)).sum())
+            flat = n_open(self.penalty, (member_decay == 0) & (mean_decay == 0))
+            flat += (n_members - 1) * alone
         return flat + n_members * int(self.free_intercept)
 
     def solve(self) -> SquaresMinimum:

@@ -17,6 +17,7 @@ from typing import Any, final
 import numpy as np
 import scipy.sparse as sp
 
+from sktie._linalg import Rule
 from sktie._typing import Array, FloatArray, Matrix
 
 
@@ -263,13 +264,13 @@ class Tie:
         return self.adjoint(self._weighted(self.deviation(direction) - origin))
 
 
-class TiedCoordinates:
+class HubCoordinates(ABC):
     """Members as a shared hub and scaled deviations: ``W_t = hub + scale * U_t``.
 
     The hub is the members' mean, a free parameter, or a fixed model. The flat vector
     of a solver is ``(hub, U)``, or ``U`` where the hub is fixed. Deviations from a
     mean sum to zero, and those of a shared coefficient are zero: `split` projects, so
-    a solver may move in any direction.
+    a solver may move in any direction. What deviations cost is for subclasses to say.
 
     Parameters
     ----------
@@ -279,6 +280,9 @@ class TiedCoordinates:
         Shape of the members: (n_members, n_outputs, n_coefs).
     """
 
+    #: A diagonal below the Hessian of the tie, in U.
+    weight: Array
+
     def __init__(self, tie: Tie, shape: tuple[int, int, int]) -> None:
         self.tie = tie
         self.shape = shape
@@ -287,15 +291,32 @@ class TiedCoordinates:
         self.free_hub = isinstance(structure, ToMean)
         # Omega is twice the squared deviation from the mean: see ToMean.
         self.multiple = 2.0 if self.free_hub else 1.0
-        self.weight: Array = np.broadcast_to(self.multiple * tie.weight, shape[1:])
+        #: The diagonal of that Hessian, or what is like it.
+        self.stiffness: Array = np.broadcast_to(self.multiple * tie.weight, shape[1:])
         self._any_shared = bool(tie.shared.any())
         self._target = structure.target if isinstance(structure, ToFixed) else None
         self._n_hub = int(np.prod(shape[1:])) if self.free_hub else 0
         self.size = self._n_hub + int(np.prod(shape))
 
-    def retied(self, strengths: FloatArray) -> TiedCoordinates:
+    @abstractmethod
+    def retied(self, strengths: FloatArray) -> HubCoordinates:
         """Return the same coordinates with other strengths."""
-        return TiedCoordinates(Tie(self.tie.structure, strengths), self.shape)
+
+    @abstractmethod
+    def omega(self, deviations: FloatArray, chosen: Array) -> float:
+        """Return Omega of some of the coefficients, from the scaled deviations."""
+
+    @abstractmethod
+    def penalty(self, deviations: FloatArray) -> float:
+        """Return ``tie/2 * Omega`` from the scaled deviations."""
+
+    @abstractmethod
+    def tie_gradient(self, deviations: FloatArray) -> FloatArray:
+        """Return the gradient of `penalty` in (hub, U)."""
+
+    @abstractmethod
+    def tie_hessian(self, deviations: FloatArray) -> Rule:
+        """Return the Hessian of `penalty` there: a map of directions of U."""
 
     def centre(self, members: FloatArray) -> FloatArray:
         """Return the part of the members that the deviations can hold."""
@@ -339,14 +360,36 @@ class TiedCoordinates:
         )
         return self.join(hub, inverse * (members - hub))
 
-    def penalty(self, deviations: FloatArray) -> float:
-        """Return ``tie/2 * Omega`` from the scaled deviations."""
-        return 0.5 * float(np.sum(self.weight * np.square(deviations)))
-
     def pull_back(self, gradient: FloatArray) -> FloatArray:
         """Return the gradient in (hub, U) of a function with this gradient in W."""
         return self.join(gradient.sum(axis=0), self.centre(self.scale * gradient))
 
+    def diagonal(self, own: FloatArray, mean_decay: FloatArray) -> FloatArray:
+        """Return the diagonal of a Hessian from that of the objective without tie."""
+        deviations = np.square(self.scale) * own + self.stiffness
+        return self.join(own.sum(axis=0) + mean_decay, deviations)
+
+
+@final
+class TiedCoordinates(HubCoordinates):
+    """A hub and scaled deviations, each of which costs its square."""
+
+    def __init__(self, tie: Tie, shape: tuple[int, int, int]) -> None:
+        super().__init__(tie, shape)
+        self.weight = self.stiffness
+
+    def retied(self, strengths: FloatArray) -> TiedCoordinates:
+        return TiedCoordinates(Tie(self.tie.structure, strengths), self.shape)
+
+    def omega(self, deviations: FloatArray, chosen: Array) -> float:
+        apart = self.differences(deviations)[..., chosen]
+        return self.multiple * float(np.square(apart).sum())
+
+    def penalty(self, deviations: FloatArray) -> float:
+        return 0.5 * float(np.sum(self.weight * np.square(deviations)))
+
     def tie_gradient(self, deviations: FloatArray) -> FloatArray:
-        """Return the gradient of `penalty` in (hub, U)."""
         return self.join(np.zeros(self.shape[1:]), self.weight * deviations)
+
+    def tie_hessian(self, deviations: FloatArray) -> Rule:
+        return self.tie_gradient

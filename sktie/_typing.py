@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -15,3 +15,13 @@ Array: TypeAlias = npt.NDArray[Any]
 Matrix: TypeAlias = Any
 #: Called at every iterate with the steps made, the objective and the relative gap.
 IterationHook: TypeAlias = Callable[[int, float, float], None]
+
+# What parameters take; tests/test_typing.py holds constructors to what is validated.
+Auto: TypeAlias = Literal["auto"]
+ClassWeight: TypeAlias = dict[Any, float] | Literal["balanced"] | None
+CovarianceKind: TypeAlias = Literal["laplace", "sandwich"]
+Decay: TypeAlias = Literal["each", "shared"]
+HandleUnknown: TypeAlias = Literal["error", "shared"]
+MetricName: TypeAlias = Literal["identity", "fisher"]
+RandomState: TypeAlias = int | np.random.RandomState | None
+Solver: TypeAlias = Literal["auto", "newton-cholesky", "lbfgs", "newton-cg"]

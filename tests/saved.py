@@ -25,6 +25,7 @@ from sktie import (
     TiedMLPClassifier,
     TiedPair,
     TiedPoissonRegressor,
+    TiedPoissonRegressorCV,
     TiedRidge,
     TiedRidgeCV,
 )
@@ -87,6 +88,8 @@ UNFITTED = {
     "ridge-fixed": (TiedRidge(old(SCORE)), X[:, :-1], SCORE, {}),
     "ridge-chosen": (TiedRidgeCV(-1, ties=2), X, SCORE, {}),
     "counts": (TiedPoissonRegressor(-1), X, COUNTS, {}),
+    "counts-chosen": (TiedPoissonRegressorCV(-1, ties=2), X, COUNTS, {}),
+    "learned": (TiedLogisticRegression(-1, graph="learned"), X, Y, {}),
     "two-forms": (
         TiedPair(LogisticRegression(), Ridge(), tie=2.0),
         X[:, :-1],

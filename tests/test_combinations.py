@@ -72,7 +72,29 @@ TABLE = {
     "ridge, domains": ("ridge", 0, True, True, {}),
     "ridge, domains, each its own": ("ridge", 0, True, True, EACH),
     "ridge, domains, shared decay": ("ridge", 0, True, False, {"decay": "shared"}),
+    "ridge, domains, ties, each its own": ("ridge", 0, True, True, TIES | EACH),
+    "ridge, domains, shares, free intercept": (
+        "ridge",
+        0,
+        True,
+        True,
+        SHARES | {"tie_intercept": False},
+    ),
+    "ridge, domains, shares, ties, shared decay": (
+        "ridge",
+        0,
+        True,
+        False,
+        SHARES | TIES | {"decay": "shared"},
+    ),
+    "ridge, chain, ties, each its own": ("ridge", 0, True, True, CHAIN | TIES | EACH),
+    "ridge, nested, shares": ("ridge", 0, True, True, NESTED | SHARES),
+    "ridge, two components": ("ridge", 0, False, True, APART),
     "Poisson, domains": ("Poisson", 0, True, True, {}),
+    "Poisson, domains, ties, each its own": ("Poisson", 0, True, True, TIES | EACH),
+    "Poisson, chain, shares": ("Poisson", 0, True, True, CHAIN | SHARES),
+    "Poisson, nested, ties": ("Poisson", 0, True, True, NESTED | TIES),
+    "Poisson, two components": ("Poisson", 0, True, False, APART),
     "Poisson, domains, free intercept": (
         "Poisson",
         0,
@@ -250,6 +272,7 @@ def test_the_minimum_is_that_of_the_objective_written_out(name):
         if "b2" in model.inferred_domains_:
             names = [*LABELS, "b2"]
         for place, label in enumerate(model.inferred_domains_):
-            own = model.inferred_coef_[place], model.inferred_intercept_[place]
+            slopes = np.atleast_2d(model.inferred_coef_[place])
+            own = np.c_[slopes, np.atleast_1d(model.inferred_intercept_[place])]
             where = names.index(label)
-            assert_allclose(np.c_[own], expected[where], atol=2e-4)
+            assert_allclose(own, expected[where], atol=2e-4)

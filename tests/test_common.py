@@ -118,6 +118,7 @@ LINEAR = [
     SignDomains(handle_unknown="shared", tie=np.inf, decay="shared"),
     SignDomains(handle_unknown="shared", store_covariance=True),
     SignDomains(handle_unknown="shared", tie="auto", C="auto"),
+    SignDomains(handle_unknown="shared", graph="learned"),
     SignDomains(handle_unknown="shared", tie=1e-3, tie_intercept=0.5, solver="lbfgs"),
     # tol: see above.
     TiedLogisticRegression(KMeansPrior(2, random_state=0), tol=1e-20),
@@ -158,6 +159,7 @@ RIDGES = [
     SignRidge(handle_unknown="shared", tie=0.0, tie_intercept=2.0),
     SignRidge(handle_unknown="shared", tie="auto", alpha=1.0, tie_intercept="auto"),
     SignRidge(handle_unknown="shared", decay="shared", tie_intercept=False),
+    SignRidge(handle_unknown="shared", graph="learned"),
 ]
 PRIORS = [
     KMeansPrior(),

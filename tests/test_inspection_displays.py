@@ -1,6 +1,7 @@
 """The displays: what they draw, where, and how they say what is missing."""
 
 import sys
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -11,8 +12,10 @@ from sktie.inspection import (
     FeatureMapDisplay,
     KernelDisplay,
     ReceptiveFieldDisplay,
+    _displays,
     receptive_field,
 )
+from sktie.inspection._tying_display import STYLES
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(12, 8, 8))
@@ -207,6 +210,64 @@ def test_the_colours_get_lighter_with_the_value_so_grey_is_enough(plt):
     field = ReceptiveFieldDisplay(np.eye(3, dtype=bool)).plot().ax_.images[0]
     unseen, seen = field.cmap([0.0, 1.0])[:, :3] @ [0.2126, 0.7152, 0.0722]
     assert unseen - seen > 0.4
+
+
+#: What is seen of linear RGB without one kind of cone, by Machado et al. 2009, and, in
+#: grey, of all.
+SEEN = {
+    "protanopia": [
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ],
+    "deuteranopia": [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.011820, 0.042940, 0.968881],
+    ],
+    "tritanopia": [
+        [1.255528, -0.076749, -0.178779],
+        [-0.078411, 0.930809, 0.147602],
+        [0.004733, 0.691367, 0.303900],
+    ],
+    "grey": [[0.2126, 0.7152, 0.0722]] * 3,
+}
+#: From linear RGB to XYZ, relative to white.
+XYZ = np.array(
+    [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+)
+
+
+def lab(colours, seen):
+    """CIELAB of colours as somebody sees them."""
+    rgb = np.asarray(colours)[..., :3]
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    linear = np.clip(linear @ np.transpose(SEEN[seen]), 0, 1)
+    f = (linear @ XYZ.T) / XYZ.sum(axis=1)
+    f = np.where(f > 0.008856, np.cbrt(f), 7.787 * f + 16 / 116)
+    x, y, z = np.moveaxis(f, -1, 0)
+    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
+
+
+@pytest.mark.parametrize("seen", SEEN)
+def test_colours_differ_to_everybody(plt, seen):
+    colors = pytest.importorskip("matplotlib.colors")
+    # A difference of 10 is seen at a glance.
+    field = lab(colors.to_rgba_array([_displays.BLUE, _displays.PALE]), seen)
+    assert np.linalg.norm(field[0] - field[1]) > 40
+    outline = lab(colors.to_rgba_array([_displays.ORANGE]), seen)
+    apart = np.linalg.norm(field - outline, axis=1)
+    assert apart[1] > 10  # In grey the outline is of the field, and ends it.
+    assert apart[0] > (5 if seen == "grey" else 10)
+    lightness = lab(plt.get_cmap(_displays.CMAP)(np.linspace(0, 1, 50)), seen)[:, 0]
+    assert (np.diff(lightness) > 0).all()
+    lines = lab(colors.to_rgba_array([colour for colour, *_ in STYLES]), seen)
+    for (i, one), (j, other) in combinations(enumerate(STYLES), 2):
+        # Lines that are alike in colour differ in dashes and in markers.
+        alike = np.linalg.norm(lines[i] - lines[j]) < 10
+        assert seen == "grey" or not alike
+        assert one[1] != other[1]
+        assert one[2] != other[2]
 
 
 @pytest.mark.parametrize("layer", [1, -2, True, 0.5])

@@ -141,6 +141,36 @@ def test_intercepts_count_where_they_are_tied_like_the_rest(tie_intercept, count
     )
 
 
+@pytest.mark.parametrize(
+    "graph", [{(0, 1): 1.0, (1, 2): 0.3}, {0: "a", 1: "a", 2: "a"}, "learned"]
+)
+@pytest.mark.parametrize("tie", [0.3, 20.0])
+def test_along_graphs_too_the_multiplier_is_the_tie(graph, tie):
+    X, y, domain = data(n_domains=3)
+    known = {"sample_domain": domain}
+    settings = {"graph": graph, "tie_intercept": False}
+    tied = TiedLogisticRegression(tie=tie, tol=1e-12, **settings).fit(X, y, **known)
+    W = tied.domain_coef_[:, 0]
+    if graph == "learned":
+        U = W - W.mean(axis=0)
+        omega = 2 / 2 * np.sum(U * (np.linalg.pinv(tied.domain_covariance_) @ U))
+    elif "a" in graph.values():
+        omega = np.square(W - W.mean(axis=0)).sum()
+    else:
+        omega = np.square(W[0] - W[1]).sum() + 0.3 * np.square(W[1] - W[2]).sum()
+    model = TiedLogisticRegression(max_distance=np.sqrt(omega), **settings)
+    model.fit(X, y, **known)
+    assert_allclose(model.tie_, tie, rtol=1e-3)
+    assert_allclose(model.domain_coef_, tied.domain_coef_, atol=1e-5)
+
+
+def test_a_learned_covariance_has_no_intercept_of_its_own_distance():
+    X, y, domain = data(n_domains=3)
+    model = TiedLogisticRegression(graph="learned", max_distance=1.0, tie_intercept=2.0)
+    with pytest.raises(ValueError, match=r"max_distance=1 with graph='learned'"):
+        model.fit(X, y, sample_domain=domain)
+
+
 def test_a_fixed_model_is_kept_within_the_distance():
     X, y, domain = data(n_domains=2)
     here = domain == 0

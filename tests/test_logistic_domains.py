@@ -154,15 +154,35 @@ def test_numbers_in_a_column_are_domains(form, kind):
     )
 
 
+def series(labels):
+    return pytest.importorskip("pandas").Series(labels)
+
+
+def category(labels):
+    return pytest.importorskip("pandas").Series(labels, dtype="category")
+
+
+def polars_series(labels):
+    return pytest.importorskip("polars").Series(labels)
+
+
+def pyarrow_array(labels):
+    return pytest.importorskip("pyarrow").array(labels)
+
+
+def chunks(labels):
+    half = len(labels) // 2
+    parts = [labels[:half], labels[half:]]
+    return pytest.importorskip("pyarrow").chunked_array(parts)
+
+
 @pytest.mark.parametrize("labels", [WORDS, CODES, CODES * 1.0, CODES.astype(np.uint8)])
-@pytest.mark.parametrize("container", [np.asarray, list, tuple, "series", "category"])
+@pytest.mark.parametrize(
+    "container",
+    [np.asarray, list, tuple, series, category, polars_series, pyarrow_array, chunks],
+)
 def test_containers_of_sample_domain(labels, container):
-    if isinstance(container, str):
-        pd = pytest.importorskip("pandas")
-        dtype = "category" if container == "category" else None
-        labels = pd.Series(labels, dtype=dtype)
-    else:
-        labels = container(labels)
+    labels = container(labels)
     expected = fit(X, Y[2], domain=WORDS)
     model = fit(X, Y[2], domain=labels)
     assert_same_model(model, expected)
@@ -197,6 +217,20 @@ def test_the_column_may_stand_anywhere(form, place, y):
         )
         if form in (pandas_frame, polars_frame):
             assert_array_equal(model.coef_feature_names_, NAMES)
+
+
+def test_a_record_batch_is_a_frame():
+    pytest.importorskip("pyarrow")
+    (batch,) = pyarrow_table(WORDS).to_batches()
+    model, expected = fit(batch, Y[2], "site"), fit(X, Y[2], domain=WORDS)
+    assert_same_model(model, expected)
+    assert_array_equal(model.predict(batch), expected.predict(X, sample_domain=WORDS))
+
+
+@pytest.mark.parametrize("pair", ["site", None])
+def test_a_lazy_frame_is_to_be_collected(pair):
+    with pytest.raises(TypeError, match=r"X is a LazyFrame.*X\.collect\(\)"):
+        fit(polars_frame(WORDS).lazy(), Y[2], pair)
 
 
 def test_categories_without_rows_are_no_domains():

@@ -408,6 +408,62 @@ def test_too_few_steps_are_told():
         Data().fit(alpha=0.0, tie=0.1, max_iter=1)
 
 
+@pytest.mark.parametrize("radius", [0.0, 0.2, 1e3])
+def test_a_distance_is_kept_by_the_tie_that_is_its_multiplier(radius):
+    data = Data()
+    model = data.fit(max_distance=radius, alpha=0.01)
+    same = data.fit(tie=model.tie_, alpha=0.01)
+    assert_allclose(model.domain_coef_, same.domain_coef_, atol=1e-6)
+    members = np.c_[model.domain_coef_, model.domain_intercept_]
+    omega = 2 * np.square(members - members.mean(axis=0)).sum()
+    if radius == 1e3:
+        assert model.tie_ == 0
+    elif radius == 0:
+        assert model.tie_ == np.inf
+    assert np.sqrt(omega) <= radius * (1 + 1e-6)
+    if radius == 0.2:
+        assert_allclose(np.sqrt(omega), radius, rtol=1e-5)
+
+
+def test_a_pair_meets_shared_features_and_ties():
+    data = Data(labels="a")
+    pair = (np.array([1.0, -1.0, 0.5]), 0.3)
+    settings = {"pair": pair, "tie": 0.5, "alpha": 0.1, "feature_shares": [[0, 2]]}
+    model = data.fit(domains=False, **settings)
+    assert model.coef_[0] == model.coef_[2]
+    assert model.stored_coef_.shape == (2,)
+    assert_allclose(model.expand(model.stored_coef_), model.coef_)
+
+    def objective(theta):
+        w = theta[[0, 1, 0]]
+        raw = data.X @ w + theta[2]
+        loss = np.mean(np.exp(raw) - data.y * raw)
+        away = np.square(w - pair[0]).sum() + (theta[2] - pair[1]) ** 2
+        return loss + 0.05 * w @ w + 0.25 * away
+
+    found = minimize(objective, np.zeros(3), options={"gtol": 1e-8}).x
+    assert_allclose(model.coef_, found[[0, 1, 0]], atol=1e-5)
+    tied = data.fit(
+        domains=False,
+        pair=pair,
+        tie={0: np.inf, None: 0.1},
+        tie_intercept=False,
+        feature_ties=[[1, 2]],
+        feature_tie=np.inf,
+    )
+    assert tied.coef_[0] == 1.0
+    assert tied.coef_[1] == tied.coef_[2]
+
+
+def test_a_part_of_the_graph_without_events_is_an_error():
+    data = Data()
+    data.y[data.domain == "c"] = 0
+    graph = {("a", "b"): 1.0, ("c", "d"): 1.0}
+    with pytest.raises(ValueError, match=r"graph= of 2 components.*\['c'\]"):
+        data.fit(graph=graph)
+    assert np.isfinite(data.fit(graph=graph | {("b", "c"): 1.0}).coef_).all()
+
+
 class SignDomains(TiedPoissonRegressor):
     """The sign of the first number tells the domain, so that no check need pass it."""
 

@@ -8,7 +8,6 @@ from sklearn.linear_model import LinearRegression
 from sktie import TiedRidge
 from sktie._parallel import Workers
 from sktie.linear_model._ridge_evidence import Evidence
-from sktie.linear_model._ridge_path import RidgePath
 from tests.ridge_oracles import design_rows, make_rows, penalty_matrix
 
 INF = np.inf
@@ -71,7 +70,7 @@ def test_it_is_the_restricted_likelihood(settings):
     X, y, domain, _ = make_rows((5, 8, 20), n_features=2)
     chosen = {"tie": 1.0, "alpha": 1.0, "tie_intercept": True} | settings
     model = TiedRidge(**chosen)
-    path = RidgePath(model, model._read(X, y, None, domain), Workers())
+    path = model._path(model._read(X, y, None, domain), Workers())
     names = ["tie", "alpha", "tie_intercept"]
     setting = [chosen[name] for name in names]
     own = chosen["tie_intercept"]

@@ -9,6 +9,7 @@ from sktie.inspection._displays import (
 from sktie.inspection._equality import CompatibilityReport, EqualityTest
 from sktie.inspection._invariance import shift_invariance
 from sktie.inspection._receptive import influence, receptive_field
+from sktie.inspection._relatedness import RelatednessDisplay
 from sktie.inspection._sharing import SharingReport, sharing_report
 from sktie.inspection._summary import CoefSummary, coef_summary
 from sktie.inspection._tying_display import TyingPathDisplay
@@ -22,6 +23,7 @@ __all__ = [
     "FeatureMapDisplay",
     "KernelDisplay",
     "ReceptiveFieldDisplay",
+    "RelatednessDisplay",
     "SharingReport",
     "TyingPath",
     "TyingPathDisplay",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from numbers import Integral
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from scipy.stats import chi2
@@ -14,7 +14,7 @@ from sktie._design import Design
 from sktie._domains import Domains, is_column
 from sktie._labels import check_domain_classes
 from sktie._parallel import workers
-from sktie._typing import Array, FloatArray
+from sktie._typing import Array, FloatArray, RandomState
 from sktie._validation import check_parameters
 from sktie.inspection._bartlett import excess
 from sktie.inspection._equality import (
@@ -50,9 +50,9 @@ def compatibility_test(
     *,
     sample_weight: Any = None,
     sample_domain: Any = None,
-    method: str = "auto",
+    method: Literal["auto", "bootstrap"] = "auto",
     n_bootstrap: int = 199,
-    random_state: Any = None,
+    random_state: RandomState = None,
 ) -> CompatibilityReport:
     r"""Test whether one parameter vector is compatible with the rows of all domains.
 

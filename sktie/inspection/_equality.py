@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 import numpy as np
 
 from sktie._typing import Array
 from sktie.inspection._fitted import optional
+from sktie.inspection._tables import html_table, text_table
 
 #: What decides about a hypothesis.
 LIKELIHOOD_RATIO, SCORE, BOOTSTRAP, NOTHING = (
@@ -90,7 +92,7 @@ class EqualityTest:
 class CompatibilityReport:
     """Whether one parameter vector is compatible with the rows of all domains.
 
-    Print it for a table.
+    Print it for a table, or leave it at the end of a notebook's cell.
 
     Parameters
     ----------
@@ -162,30 +164,36 @@ class CompatibilityReport:
             If pandas is not installed.
         """
         pandas = optional("pandas", "CompatibilityReport.to_frame")
-        rows = [
-            {"statistic": row.statistic, **vars(row)}
-            for row in (self.overall, *self.coefficients)
-        ]
+        rows = [{"statistic": row.statistic, **vars(row)} for row in self._rows]
         return pandas.DataFrame(rows).set_index("coefficient")
 
     def __str__(self) -> str:
+        table = text_table([], self._cells(), words=True)
+        return "\n".join([table, *self._notes()])
+
+    def _repr_html_(self) -> str:
+        ruled = self.coefficients[0].coefficient if self.coefficients else None
+        table = html_table([], self._cells(), ruled=ruled, words=True)
+        notes = "<br/>".join(escape(note) for note in self._notes())
+        return f"<div>{table}<p>{notes}</p></div>"
+
+    @property
+    def _rows(self) -> tuple[EqualityTest, ...]:
+        return self.overall, *self.coefficients
+
+    def _cells(self) -> list[list[str]]:
         table = [["", "df", "statistic", "p-value", "adjusted", "method"]]
-        for row in (self.overall, *self.coefficients):
+        for row in self._rows:
             numbers = [f"{row.df}", f"{row.statistic:.2f}", _shown(row.pvalue)]
             numbers.append(_shown(row.adjusted_pvalue))
             table.append([row.coefficient, *numbers, row.method])
-        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-        lines = []
-        for first, *rest, last in table:
-            cells = [cell.rjust(n) for cell, n in zip(rest, widths[1:-1], strict=True)]
-            lines.append("  ".join([first.ljust(widths[0]), *cells, last]).rstrip())
+        return table
+
+    def _notes(self) -> list[str]:
         reasons = dict.fromkeys(
-            f"{row.method}: {row.reason}"
-            for row in (self.overall, *self.coefficients)
-            if row.reason
+            f"{row.method}: {row.reason}" for row in self._rows if row.reason
         )
-        size = f"{len(self.domains)} domains, {self.n_samples} rows"
-        return "\n".join([*lines, size, *reasons])
+        return [f"{len(self.domains)} domains, {self.n_samples} rows", *reasons]
 
 
 def _shown(pvalue: float) -> str:

@@ -159,7 +159,7 @@ class SharingReport:
         return text_table(SPANS, self._cells())
 
     def _repr_html_(self) -> str:
-        return html_table(SPANS, self._cells(), last="all")
+        return html_table(SPANS, self._cells(), ruled="all")
 
     def _cells(self) -> list[list[str]]:
         """Return the table: of twins, what they store is what they have."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sktie._typing import Array, FloatArray
+from sktie._typing import Array, CovarianceKind, FloatArray
 from sktie.inspection._fitted import optional
 from sktie.inspection._tables import Span, html_table, text_table
 from sktie.linear_model._inference import Estimates, InferenceMixin
@@ -128,11 +128,10 @@ class CoefSummary:
 
     def __str__(self) -> str:
         table = text_table(self._spans(), self._cells("  "))
-        lines = (line.rstrip() for line in table.split("\n"))
-        return "\n".join([self.title, "", *lines])
+        return "\n".join([self.title, "", table])
 
     def _repr_html_(self) -> str:
-        table = html_table(self._spans(), self._cells("\N{EM SPACE}"), last="")
+        table = html_table(self._spans(), self._cells())
         return f"<div><p>{escape(self.title)}</p>{table}</div>"
 
     def _spans(self) -> list[Span]:
@@ -140,7 +139,7 @@ class CoefSummary:
             : 3 if self.reference else 2
         ]
 
-    def _cells(self, indent: str) -> list[list[str]]:
+    def _cells(self, indent: str = "\N{EM SPACE}") -> list[list[str]]:
         head = ["", "estimate", "std. error", self.statistic, "lower", "upper"]
         table, group = [head], ""
         if self.reference:
@@ -173,7 +172,7 @@ def coef_summary(
     domains: Any = None,
     *,
     coverage: float = 0.95,
-    kind: str = "laplace",
+    kind: CovarianceKind = "laplace",
 ) -> CoefSummary:
     """Tabulate the coefficients of a fitted model, as ``estimator.summary()`` does.
 

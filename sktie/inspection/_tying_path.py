@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sktie._typing import Array, FloatArray
-from sktie.inspection._tied import TiedRows, tied_rows
+from sktie.inspection._tied import KINDS, TiedRows, kind_of, tied_rows
 from sktie.linear_model._path import NoMinimum, Stop
 from sktie.model_selection._holding_out import grid_of_ties
 from sktie.model_selection._scores import (
@@ -191,7 +191,8 @@ def tying_path(
     [[-0.1, 1.2], [-0.0, 1.1], [0.2, 0.8], [0.5, 0.5]]
     """
     strengths = grid_of_ties(N_TIES if ties is None else ties)
-    with tied_rows(estimator, X, y, sample_weight, sample_domain) as tied:
+    kind = kind_of(estimator, KINDS[:1])
+    with tied_rows(estimator, kind, X, y, sample_weight, sample_domain) as tied:
         walk = _Walk(tied, strengths, scoring)
         for j in range(len(strengths)):
             walk.visit(j)
@@ -242,7 +243,7 @@ class _Walk:
         coordinates, widen = stop.problem.coordinates, self._tied.model._widen
 
         def expand(outputs: FloatArray) -> FloatArray:
-            return widen(stop.problem.loss.expand(outputs))
+            return np.asarray(widen(stop.problem.loss.expand(outputs)))
 
         hub, deviations = coordinates.split(stop.result.theta)
         self._members[j, :-1] = expand(stop.members)

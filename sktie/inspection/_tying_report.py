@@ -13,9 +13,11 @@ from sklearn.utils.validation import check_is_fitted
 from sktie._typing import Array, FloatArray
 from sktie.inspection._fitted import optional
 from sktie.inspection._tables import Span, html_table, text_table
-from sktie.inspection._tied import TiedRows, check_kind, tied_rows
-from sktie.linear_model._path import NoMinimum, Stop
-from sktie.model_selection._scores import ROWWISE, mean_and_error
+from sktie.inspection._tied import TiedRows, kind_of, tied_rows
+from sktie.linear_model import TiedPoissonRegressor
+from sktie.linear_model._counts import as_rates, check_exposure
+from sktie.linear_model._path import NoMinimum
+from sktie.model_selection._scores import mean_and_error
 
 #: What the model is compared with, at the same C.
 OTHERS = {"separate": 0.0, "pooled": float("inf")}
@@ -43,7 +45,7 @@ class DomainTying:
         other domains say, the pull of the decay to 0 and of ties between features, and
         that of a fixed pair.
     gain_over_separate, gain_over_pooled : float
-        Mean leave-one-out log-loss of the model with ``tie=0``, or ``tie=inf``, less
+        Mean leave-one-out loss of the model with ``tie=0``, or ``tie=inf``, less
         that of this model: positive where this one is better. NaN where there is none.
     separate_error, pooled_error : float
         Their standard errors, paired by rows.
@@ -73,7 +75,7 @@ class TyingReport:
     Parameters
     ----------
     tie, C : float
-        Strengths of the model.
+        Strengths of the model; C is 1/alpha for a regressor.
     domains : tuple
         A row for each domain, with the attributes ``domain``, ``n_samples``,
         ``n_parameters``, ``effective_parameters``, the shares ``own``, ``borrowed``,
@@ -92,6 +94,10 @@ class TyingReport:
         This multiple of them.
     unavailable : dict of str to str
         For "separate", "pooled" or "this model" without a leave-one-out loss: why.
+    loss : str, default="log-loss"
+        The loss in which it gains: "log-loss", "squared error" or "deviance".
+    decay_name : str, default="C"
+        Which strength of the decay the model has, "C" or "alpha".
 
     See Also
     --------
@@ -128,6 +134,8 @@ class TyingReport:
     anchor_factor: float | None
     effective_anchor: FloatArray | None
     unavailable: dict[str, str]
+    loss: str = "log-loss"
+    decay_name: str = "C"
 
     @property
     def effective_parameters(self) -> float:
@@ -165,15 +173,16 @@ class TyingReport:
         return "\n".join([self._title(), "", table, "", *self._notes()])
 
     def _repr_html_(self) -> str:
-        table = html_table(self._spans(), self._cells(), last="all")
+        table = html_table(self._spans(), self._cells(), ruled="all")
         notes = "<br/>".join(escape(note) for note in self._notes())
         return f"<div><p>{escape(self._title())}</p>{table}<p>{notes}</p></div>"
 
     def _title(self) -> str:
+        decay = self.C if self.decay_name == "C" else 1.0 / self.C
         return (
-            f"tie={self.tie:.3g}, C={self.C:.3g}: {self.effective_parameters:.1f} "
-            f"parameters in effect, {self.stored_parameters:,} stored, of "
-            f"{self.logical_parameters:,}"
+            f"tie={self.tie:.3g}, {self.decay_name}={decay:.3g}: "
+            f"{self.effective_parameters:.1f} parameters in effect, "
+            f"{self.stored_parameters:,} stored, of {self.logical_parameters:,}"
         )
 
     def _spans(self) -> list[Span]:
@@ -182,7 +191,7 @@ class TyingReport:
             ("", 1),
             ("parameters", 2),
             ("share of the estimate", 3),
-            ("gain in log-loss over", 2),
+            (f"gain in {self.loss} over", 2),
         ]
 
     def _cells(self) -> list[list[str]]:
@@ -200,8 +209,10 @@ class TyingReport:
         return table
 
     def _notes(self) -> list[str]:
-        notes = ["Gains: leave-one-out log-loss, ± its paired standard error; + is for"]
-        notes[0] += " this tie."
+        notes = [
+            f"Gains: leave-one-out {self.loss}, ± its paired standard error; + is for "
+            "this tie."
+        ]
         for name, why in self.unavailable.items():
             notes.append(f"No leave-one-out loss of {NAMES[name]}: {why}.")
         if self._tied_to_pair:
@@ -225,21 +236,24 @@ def tying_report(
     *,
     sample_weight: Any = None,
     sample_domain: Any = None,
+    sample_exposure: Any = None,
 ) -> TyingReport:
     r"""Tell what the tie of a fitted model does, and whether it helps.
 
     Parameters
     ----------
-    estimator : TiedLogisticRegression or TiedLogisticRegressionCV
-        A fitted model, with domains or a fixed pair.
+    estimator : TiedLogisticRegression, TiedRidge or TiedPoissonRegressor
+        A fitted model, with domains or a fixed pair; or the CV estimator of one.
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
         The rows it was fitted to, and no others: that they are is checked.
-    y : array-like of shape (n_samples,)
-        Their labels.
+    y : array-like of shape (n_samples,) or (n_samples, n_targets)
+        Their labels or targets.
     sample_weight : array-like of shape (n_samples,), default=None
         The weights it was fitted with.
     sample_domain : array-like of shape (n_samples,), default=None
         The domains it was fitted with, where ``pair`` names no column.
+    sample_exposure : array-like of shape (n_samples,), default=None
+        The exposures a `TiedPoissonRegressor` was fitted with.
 
     Returns
     -------
@@ -274,8 +288,8 @@ def tying_report(
     classes, q counts K - 1 outputs. What neither rows nor penalties determine (at
     C=inf) counts with the decay.
 
-    Gains compare with ``tie=0`` and ``tie=inf`` at the C of the model, by the
-    approximate leave-one-out of `TiedLogisticRegressionCV`. If tie or C was chosen on
+    Gains compare with ``tie=0`` and ``tie=inf`` at the decay of the model, by the
+    leave-one-out of its CV estimator, exact for `TiedRidge`. If tie or C was chosen on
     these rows, the gains flatter the choice a little. A fixed pair must come from other
     rows.
 
@@ -300,38 +314,56 @@ def tying_report(
     >>> [f"{row.domain} borrows {row.borrowed:.0%}" for row in report.domains]
     ['large borrows 4%', 'small borrows 31%']
     """
-    check_kind(estimator)
+    kind = kind_of(estimator)
     check_is_fitted(estimator)
-    if estimator.metric != "identity":
+    metric = getattr(estimator, "metric", "identity")
+    if metric != "identity":
         raise ValueError(
-            f"metric={estimator.metric!r}; expected 'identity': what such a tie adds "
+            f"metric={metric!r}; expected 'identity': what such a tie adds "
             "to each coefficient cannot be told apart from the others. Its effect on "
             "predictions is in tying_path(estimator, X, y)."
         )
-    with tied_rows(estimator, X, y, sample_weight, sample_domain) as tied:
+    if sample_exposure is not None:
+        y, sample_weight = _rates(kind.model, X, y, sample_weight, sample_exposure)
+    with tied_rows(estimator, kind, X, y, sample_weight, sample_domain) as tied:
         stop = _fit_again(tied, estimator)
         losses, unavailable = _losses(tied, stop)
         rows = tuple(_domain_rows(tied, stop, losses))
+        _, hub = tied.minimum(stop)
     model = tied.model
     factor = anchor = None
     if not hasattr(model, "domains_"):
-        factor = _anchor_factor(stop.tie, stop.C)
-        hub, _ = stop.problem.coordinates.split(stop.result.theta)
-        anchor = factor * model._cut(model._widen(stop.problem.loss.expand(hub)))[0]
-    n_domains, n_outputs, _ = stop.problem.coordinates.shape
-    n_rows = 1 if n_outputs == 1 else n_outputs + 1
-    n_coefs = estimator.coef_.shape[1] + bool(estimator.fit_intercept)
+        factor = _anchor_factor(stop.tie, tied.C)
+        anchor = factor * model._cut(hub)[0]
+    coef = np.asarray(estimator._coefficients()[2])
     return TyingReport(
         tie=stop.tie,
-        C=stop.C,
+        C=tied.C,
         domains=rows[:-1],
         total=rows[-1],
         stored_parameters=estimator.n_stored_parameters_,
-        logical_parameters=n_domains * n_rows * n_coefs,
+        logical_parameters=coef.size,
         anchor_factor=factor,
         effective_anchor=anchor,
         unavailable=unavailable,
+        loss=kind.loss,
+        decay_name=kind.decay,
     )
+
+
+def _rates(
+    model: type, X: Any, y: Any, sample_weight: Any, sample_exposure: Any
+) -> tuple[FloatArray, FloatArray]:
+    """Return rates, and exposures as their weights."""
+    if model is not TiedPoissonRegressor:
+        raise ValueError(
+            f"sample_exposure with a {model.__name__}, which has none; expected None. "
+            "Exposures are those of a TiedPoissonRegressor."
+        )
+    exposure = check_exposure(sample_exposure, X)
+    assert exposure is not None
+    weight = None if sample_weight is None else np.asarray(sample_weight)
+    return as_rates(np.asarray(y, dtype=np.float64), weight, exposure)
 
 
 def _anchor_factor(tie: float, C: float) -> float:
@@ -340,7 +372,7 @@ def _anchor_factor(tie: float, C: float) -> float:
     return 1.0 if np.isinf(tie) else tie / (tie + 1.0 / C)
 
 
-def _fit_again(tied: TiedRows, estimator: Any) -> Stop:
+def _fit_again(tied: TiedRows, estimator: Any) -> Any:
     """Return the fit to these rows, which must be the fit that the estimator holds."""
     model = tied.model
     if tied.too_wide:
@@ -353,18 +385,13 @@ def _fit_again(tied: TiedRows, estimator: Any) -> Stop:
                 "expected the rows of its fit. Leave-one-out says nothing about others."
             )
     try:
-        stop = tied.path.fit(float(model.tie), float(model.C))
+        stop = tied.path.fit(float(model.tie), tied.decay)
     except NoMinimum as error:
         raise ValueError(f"The rows have no minimum to report on: {error}.") from None
-    coef, intercept = estimator.coef_[np.newaxis], estimator.intercept_[np.newaxis]
-    if hasattr(model, "domains_"):
-        coef, intercept = estimator.domain_coef_, estimator.domain_intercept_
-    problem = stop.problem
-    members = problem.loss.reduce(model._join(coef, intercept).astype(np.float64))
-    members = model._narrow(members)
-    there, _ = problem.value_gradient(problem.coordinates.locate(members))
-    lowest, then = stop.result.value, float(estimator.objective_)
-    slack = max(SLACK, 1e3 * problem.eps, 10 * float(model.tol)) * abs(lowest)
+    there, (lowest, _) = tied.value(stop, estimator), tied.minimum(stop)
+    then = float(estimator.objective_)
+    eps = float(np.finfo(estimator.coef_.dtype).eps)
+    slack = max(SLACK, 1e3 * eps, 10 * float(getattr(model, "tol", 0.0))) * abs(lowest)
     if max(abs(there - lowest), abs(then - lowest)) > slack:
         raise ValueError(
             f"estimator is no fit to these rows: their objective is {there:.8g} at its "
@@ -376,7 +403,7 @@ def _fit_again(tied: TiedRows, estimator: Any) -> Stop:
     return stop
 
 
-def _losses(tied: TiedRows, stop: Stop) -> tuple[dict[str, FloatArray], dict[str, str]]:
+def _losses(tied: TiedRows, stop: Any) -> tuple[dict[str, FloatArray], dict[str, str]]:
     """Return leave-one-out log-losses by row, and why there are none."""
     losses: dict[str, FloatArray] = {}
     unavailable: dict[str, str] = {}
@@ -386,21 +413,20 @@ def _losses(tied: TiedRows, stop: Stop) -> tuple[dict[str, FloatArray], dict[str
             losses[name] = losses["this model"]
             continue
         try:
-            other = tied.path.fit(tie, stop.C) if name in OTHERS else stop
-            raw = tied.without_each_row(other)
+            other = tied.path.fit(tie, tied.decay) if name in OTHERS else stop
+            losses[name] = tied.losses(other)
         except NoMinimum as error:
             unavailable[name] = str(error).rstrip(".")
-            continue
-        losses[name] = -ROWWISE["neg_log_loss"](raw, tied.held.y)
     return losses, unavailable
 
 
 def _domain_rows(
-    tied: TiedRows, stop: Stop, losses: dict[str, FloatArray]
+    tied: TiedRows, stop: Any, losses: dict[str, FloatArray]
 ) -> Iterator[DomainTying]:
     """Yield the rows of the domains, if there are some, and that of all."""
-    problem, held = stop.problem, tied.held
-    data = problem.hessians(stop.members)
+    # Of several targets the Hessian is that of one.
+    (problem, *others), held = tied.problems(stop), tied.held
+    data, n_targets = problem.hessians(tied.members(stop)), 1 + len(others)
     posterior = problem.posterior(data)
     own, borrowed = posterior.shares(data)
     rest = 1.0 - own - borrowed
@@ -415,16 +441,16 @@ def _domain_rows(
         yield DomainTying(
             str(name),
             int(here.sum()),
-            posterior.size,
-            float(own[t] * posterior.size),
+            posterior.size * n_targets,
+            float(own[t] * posterior.size * n_targets),
             *shares[:, t].tolist(),
             *_gains(losses, held.weight, here),
         )
     yield DomainTying(
         "all",
         len(held.y),
-        posterior.size * len(own),
-        float(own.sum() * posterior.size),
+        posterior.size * len(own) * n_targets,
+        float(own.sum() * posterior.size * n_targets),
         *shares.mean(axis=1).tolist(),
         *_gains(losses, held.weight, np.ones(len(held.y), dtype=bool)),
     )

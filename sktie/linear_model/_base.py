@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from abc import abstractmethod
-from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,12 +14,11 @@ from sklearn.utils.validation import check_is_fitted
 from sktie._compat import WRAPPER_FRAMES, CallbackSupportMixin
 from sktie._design import Design, group_rows
 from sktie._domains import (
-    Domains,
-    check_columns,
     check_domain_use,
     domain_index,
+    encode_domains,
     of_domains,
-    read_domains,
+    read_columns,
 )
 from sktie._features import (
     Dependencies,
@@ -28,13 +26,15 @@ from sktie._features import (
     read_dependencies,
     read_strengths,
 )
+from sktie._learned import LearnedCoordinates
 from sktie._persistence import VersionedEstimator
 from sktie._problem import TiedProblem
 from sktie._related import RelatedCoordinates
 from sktie._shares import Shares
 from sktie._typing import FloatArray, IterationHook
-from sktie.linear_model._graph import has_room
-from sktie.solvers import SOLVERS, SolverResult, Status, choose
+from sktie.linear_model._graph import learns
+from sktie.linear_model._solving import fastest, settled
+from sktie.solvers import SOLVERS, SolverResult, Status
 
 #: Appended to scikit-learn's message for a parameter out of range.
 REMEDIES = {
@@ -51,63 +51,12 @@ REMEDIES = {
 }
 
 
-def fastest(problem: TiedProblem) -> str:
-    """Return the name of the solver that is fastest for a problem of this size."""
-    design = problem.design
-    if isinstance(problem.coordinates, RelatedCoordinates) and has_room(problem):
-        # Of the others, none sees further than from neighbour to neighbour.
-        return "newton-cholesky"
-    return choose(
-        entries=design.entries,
-        n_rows=design.n_rows,
-        n_members=design.n_domains,
-        n_outputs=problem.loss.n_outputs,
-        n_coefs=design.n_coefs,
-    )
-
-
-def settled(problem: TiedProblem, result: SolverResult) -> SolverResult:
-    """Return the result, converged where rows that are predicted perfectly may be."""
-    perfect = result.status is Status.UNBOUNDED
-    if perfect and problem.loss.attains_zero(problem.y):
-        return replace(result, status=Status.CONVERGED)
-    return result
-
-
 class TiedLinearModel(CallbackSupportMixin, VersionedEstimator):
     """Base of the linear models: reads domains, solves a problem, stores members."""
 
     __metadata_request__fit: ClassVar = {"sample_domain": True}
     __metadata_request__predict: ClassVar = {"sample_domain": True}
     __metadata_request__score: ClassVar = {"sample_domain": True}
-
-    def _columns(
-        self, X: Any, sample_domain: Any, reset: bool
-    ) -> tuple[Any, int | None, Domains | None]:
-        """Check names and number of columns; split off the domain of each row.
-
-        Returns
-        -------
-        X : array-like
-            What is left to be validated as numbers.
-        skip : int or None
-            Where X still holds the column of the domains.
-        domains : Domains or None
-            The domain of each row.
-        """
-        check_columns(self, X, reset)
-        columns, domains = read_domains(self, X, sample_domain)
-        if reset:
-            self._name_coefs(columns.place)
-        return columns.X, columns.skip, domains
-
-    def _name_coefs(self, place: int | None) -> None:
-        """Set the names of the coefficients: of all columns but the one at place."""
-        self.__dict__.pop("coef_feature_names_", None)
-        names = getattr(self, "feature_names_in_", None)
-        if names is not None:
-            names = names if place is None else np.delete(names, place)
-            self.coef_feature_names_ = names
 
     @property
     def _has_tie(self) -> bool:
@@ -336,9 +285,28 @@ class TiedLinearModel(CallbackSupportMixin, VersionedEstimator):
             self.inferred_coef_, self.inferred_intercept_ = self._public(
                 others.astype(problem.design.dtype)
             )
+        if isinstance(coordinates, LearnedCoordinates):
+            self._keep_relatedness([coordinates.relatedness(deviations)])
+        elif learns(self):  # one domain
+            self._keep_relatedness([None])
         self.tie_gap_ = self._gap(expand(coordinates.differences(deviations)))
         self.objective_ = result.value
         self.n_iter_ = result.n_iter
+
+    def _keep_relatedness(self, found: list[Any]) -> None:
+        """Keep the directions of learned covariances that are above their bound.
+
+        There is one for each target, and None where nothing deviates.
+        """
+        n_domains = len(self.domains_)
+        even = np.zeros((n_domains, 0)), np.zeros(0), 1.0 / max(n_domains - 1, 1)
+        self._domain_relatedness = []
+        for own in found:
+            kept: tuple[FloatArray, FloatArray, float] = even
+            if own is not None:
+                free = own.variance > own.floor
+                kept = own.left[:, free], own.variance[free], own.floor
+            self._domain_relatedness.append(kept)
 
     def _store_members(
         self, members: FloatArray, hub: FloatArray, strength: FloatArray
@@ -435,6 +403,29 @@ class TiedLinearModel(CallbackSupportMixin, VersionedEstimator):
         """Intercepts of each domain; one stored row where all are shared."""
         return of_domains(self, "_domain_intercept", lambda: self.intercept_)
 
+    @property
+    def domain_covariance_(self) -> FloatArray:
+        """Covariance of the domains' deviations from their mean, of trace 1.
+
+        An array of shape (n_domains, n_domains), made of a few of its eigenvectors when
+        it is asked for; for targets of several columns one for each, (n_targets,
+        n_domains, n_domains). Only with ``graph="learned"``.
+        """
+        check_is_fitted(self)
+        if not learns(self):
+            raise AttributeError(
+                "domain_covariance_ is there with graph='learned' only, and this model "
+                f"has graph={self.graph!r}."
+            )
+        apart = np.eye(len(self.domains_)) - 1.0 / len(self.domains_)
+        found: FloatArray = np.stack(
+            [
+                floor * apart + (directions * (variances - floor)) @ directions.T
+                for directions, variances, floor in self._domain_relatedness
+            ]
+        )
+        return found[0] if getattr(self, "_flat_target", True) else found
+
     def _raw(self, X: Any, sample_domain: Any) -> FloatArray:
         """Return the raw predictions, (n_samples, 1 or n_classes)."""
         design, members = self._placed(X, sample_domain)
@@ -446,7 +437,7 @@ class TiedLinearModel(CallbackSupportMixin, VersionedEstimator):
         With domains the last of these, the shared centre, is for those not seen.
         """
         check_is_fitted(self)
-        X, skip, domains = self._columns(X, sample_domain, reset=False)
+        X, skip, domains = read_columns(self, X, sample_domain, reset=False)
         X = check_array(
             X, accept_sparse="csr", dtype=[np.float64, self.coef_.dtype], estimator=self
         )
@@ -464,3 +455,25 @@ class TiedLinearModel(CallbackSupportMixin, VersionedEstimator):
             X, bounds, order=order, skip=skip, fit_intercept=self.fit_intercept
         )
         return design, members
+
+    def _check_kept(self) -> None:
+        """Check that the curvature at the fit was kept."""
+        check_is_fitted(self)
+        if not hasattr(self, "_curvature"):
+            raise ValueError(
+                f"This {type(self).__name__} was fitted with store_covariance=False, "
+                "and knows nothing about how sure it is. Fit it again with "
+                "store_covariance=True."
+            )
+
+    def _place(self, domain: Any) -> int | None:
+        """Return the number of a domain, the number of domains where it is not seen."""
+        self._check_kept()
+        if domain is None:
+            return None
+        if not hasattr(self, "domains_"):
+            raise ValueError(
+                f"domain={domain!r} was given, but the model was fitted without "
+                "domains. Leave it out."
+            )
+        return int(domain_index(self, encode_domains([domain], "domain", 1))[0])

@@ -15,6 +15,7 @@ from sktie._loss import log_probability, most_probable, probability
 from sktie._prior import takes_sparse
 from sktie._typing import Array, FloatArray
 from sktie.linear_model._base import TiedLinearModel
+from sktie.linear_model._path import NoMinimum
 
 
 class TiedLinearClassifier(ClassifierMixin, TiedLinearModel):
@@ -40,6 +41,33 @@ class TiedLinearClassifier(ClassifierMixin, TiedLinearModel):
         if not np.isinf(self.C_):
             return ""
         return " Without decay (C=inf) a minimum need not exist: try C=1e4."
+
+    def _check_lone_rows(self, rows: Any, tie: float) -> None:
+        """Check that no domain which is fitted alone would lose a class with a row.
+
+        Its intercept, which nothing holds, would then be infinite.
+        """
+        held = self._has_tie and not hasattr(self, "domains_")
+        alone = not self._strengths(1, self._holding(tie)).all()
+        if not self.fit_intercept or (held and not alone):
+            return
+        n_classes = len(self.classes_)
+        cell = rows.y_index
+        if alone:
+            cell = rows.domain * n_classes + cell
+        if rows.weight is not None:
+            cell = cell[rows.weight > 0]
+        lone = np.flatnonzero(np.bincount(cell) == 1)
+        if not len(lone):
+            return
+        domain, label = divmod(int(lone[0]), n_classes)
+        where = ""
+        if alone and hasattr(self, "domains_"):
+            where = f" of domain {self.domains_[domain]!s}"
+        raise NoMinimum(
+            f"one row alone{where} has class {self.classes_[label]!s}; without it "
+            f"{self._dial(tie)} has no fit"
+        )
 
     def _public(self, rows: FloatArray) -> tuple[FloatArray, Any]:
         return self._cut(rows)

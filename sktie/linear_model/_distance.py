@@ -32,7 +32,7 @@ def tie_at_distance(model: Any, fit: Callable[[float], Any], n_features: int) ->
     model : estimator
         Has read the rows.
     fit : callable
-        ``fit(tie)`` returns a stop, with ``deviations`` and ``multiple``.
+        ``fit(tie)`` returns a stop, with ``omega``.
     n_features : int
         Number of coefficients that are stored, without the intercept.
 
@@ -74,8 +74,7 @@ def tie_at_distance(model: Any, fit: Callable[[float], Any], n_features: int) ->
 
 def distance(stop: Any, tied: Any) -> float:
     """Return the square root of Omega, over the coefficients that are tied."""
-    omega = stop.multiple * np.square(stop.deviations[..., tied]).sum()
-    return float(np.sqrt(omega))
+    return float(np.sqrt(stop.omega(tied)))
 
 
 def _bracket(excess: Any) -> tuple[float, float]:

@@ -9,17 +9,28 @@ import numpy as np
 from sktie._design import Design
 from sktie._domains import Domains
 from sktie._graph import DomainGraph, read_graph
+from sktie._learned import LearnedCoordinates
 from sktie._problem import TiedProblem
 from sktie._related import Related, RelatedCoordinates
-from sktie._tie import Tie
+from sktie._tie import HubCoordinates, Tie, TiedCoordinates
 from sktie._typing import FloatArray
 
+#: The value of ``graph=`` by which relatedness is estimated with the model.
+LEARNED = "learned"
 #: Numbers in the Hessians of all domains that Newton's method may hold: 1 GiB.
 MOST_NUMBERS = 1 << 27
 
 
+def learns(model: Any) -> bool:
+    """Whether a model estimates which of its domains are related."""
+    graph = getattr(model, "graph", None)
+    return isinstance(graph, str) and graph == LEARNED
+
+
 def read_relations(model: Any) -> DomainGraph | None:
     """Return the graph of a model that knows its domains, and set what it tells.
+
+    None where there is no graph, and where it is to be learned.
 
     Parameters
     ----------
@@ -39,26 +50,33 @@ def read_relations(model: Any) -> DomainGraph | None:
             "sample_domain name none. Name the column of X that holds them by pair, "
             "or pass sample_domain."
         )
-    if model.decay == "shared":
+    if model.decay == "shared" and not learns(model):
         raise ValueError(
             "decay='shared' decays the mean of all domains, which a graph does not "
             "know; expected decay='each' with graph=. Use that, with C times the "
             "number of domains where they share all."
         )
-    if getattr(model, "max_distance", None) is not None:
+    own = not isinstance(model.tie_intercept, (bool, np.bool_))
+    if learns(model) and model.max_distance is not None and own:
         raise ValueError(
-            f"max_distance={model.max_distance:g} is not available with graph=; "
-            "expected None. Use tie, or graph=None."
+            f"max_distance={model.max_distance:g} with graph='learned' and "
+            f"tie_intercept={model.tie_intercept}; expected True or False: intercepts "
+            "and coefficients have one covariance. Use one of these, or tie."
         )
+    chooser = f"{type(model).__name__}CV"
     for name, value, remedy in (
-        ("tie", "auto", "TiedLogisticRegressionCV"),
-        ("C", "auto", "TiedLogisticRegressionCV"),
+        ("tie", "auto", chooser),
+        ("C", "auto", chooser),
+        ("alpha", "auto", chooser),
+        ("tie_intercept", "auto", "a number"),
         ("store_covariance", True, "a bootstrap over rows, or graph=None"),
     ):
         if np.any(getattr(model, name, None) == value):
             raise ValueError(
                 f"{name}={value!r} is not available with graph=; use {remedy}."
             )
+    if learns(model):
+        return None
     graph = read_graph(model.graph, model.domains_)
     n_domains = graph.n_domains
     model.component_ = graph.component[:n_domains].copy()
@@ -72,18 +90,28 @@ def read_relations(model: Any) -> DomainGraph | None:
     return graph
 
 
-def related_coordinates(
-    graph: DomainGraph,
-    strengths: FloatArray,
+def coordinates_of(
+    model: Any,
+    graph: DomainGraph | None,
+    tie: Tie,
     shape: tuple[int, int, int],
     design: Design,
     weight: FloatArray | None,
-) -> RelatedCoordinates:
-    """Return the coordinates of members that a graph ties."""
+    steepest: float,
+) -> HubCoordinates | RelatedCoordinates:
+    """Return the coordinates of members that are tied as a model says.
+
+    ``steepest`` bounds the second derivative of the loss in a raw prediction, for rows
+    of weight 1. A graph needs it, and `read_relations` returns one.
+    """
+    if graph is None:
+        learned = learns(model) and shape[0] > 1
+        return (
+            LearnedCoordinates(tie, shape) if learned else TiedCoordinates(tie, shape)
+        )
     most = 1.0 if weight is None else float(weight.max(initial=0.0))
-    # A bound for all rows; of the log-loss the second derivative is at most 1/2.
-    squares = design.squares() * 0.5 * max(most, 1e-300)
-    return RelatedCoordinates(Tie(Related(graph), strengths), shape, squares)
+    squares = design.squares() * steepest * max(most, 1e-300)
+    return RelatedCoordinates(Tie(Related(graph), tie.strength), shape, squares)
 
 
 def components(model: Any, domains: Domains) -> Domains:

@@ -8,15 +8,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import expit, ndtri
-from sklearn.utils.validation import check_is_fitted
 
-from sktie._domains import domain_index, encode_domains
 from sktie._leave_one_out import Survey, row_spreads, survey
 from sktie._linalg import TINY, cholesky, lower_inverse
 from sktie._loss import ClassLoss, classification_loss, of_classes, probability
 from sktie._posterior import Posterior
 from sktie._problem import TiedProblem
-from sktie._typing import FloatArray
+from sktie._typing import CovarianceKind, FloatArray
 from sktie.linear_model._base import TiedLinearModel
 from sktie.linear_model._log_odds import log_odds_of
 from sktie.solvers import SolverResult, Status
@@ -84,7 +82,7 @@ class InferenceMixin(TiedLinearModel):
             self._curvature["anchor"] = self._widen(problem.loss.expand(hub))
 
     def coef_covariance(
-        self, domain: Any = None, *, kind: str = "laplace"
+        self, domain: Any = None, *, kind: CovarianceKind = "laplace"
     ) -> FloatArray:
         r"""Return the covariance of the coefficients, the intercept among them.
 
@@ -153,7 +151,11 @@ class InferenceMixin(TiedLinearModel):
         return np.asarray(rows.reshape(size, size).astype(self.coef_.dtype))
 
     def coef_interval(
-        self, domain: Any = None, coverage: float = 0.95, *, kind: str = "laplace"
+        self,
+        domain: Any = None,
+        coverage: float = 0.95,
+        *,
+        kind: CovarianceKind = "laplace",
     ) -> tuple[FloatArray, FloatArray]:
         """Return an interval for each coefficient and intercept.
 
@@ -215,7 +217,11 @@ class InferenceMixin(TiedLinearModel):
         return found
 
     def summary(
-        self, domains: Any = None, coverage: float = 0.95, *, kind: str = "laplace"
+        self,
+        domains: Any = None,
+        coverage: float = 0.95,
+        *,
+        kind: CovarianceKind = "laplace",
     ) -> Any:
         """Return a table of the coefficients, how sure they are, and how they differ.
 
@@ -247,7 +253,7 @@ class InferenceMixin(TiedLinearModel):
         *,
         sample_domain: Any = None,
         coverage: float = 0.95,
-        kind: str = "laplace",
+        kind: CovarianceKind = "laplace",
     ) -> tuple[FloatArray, FloatArray]:
         """Return an interval for the probability of each class.
 
@@ -315,27 +321,6 @@ class InferenceMixin(TiedLinearModel):
 
     def _loss(self) -> ClassLoss:
         return classification_loss(len(self.classes_))
-
-    def _check_kept(self) -> None:
-        check_is_fitted(self)
-        if not hasattr(self, "_curvature"):
-            raise ValueError(
-                f"This {type(self).__name__} was fitted with store_covariance=False, "
-                "and knows nothing about how sure it is. Fit it again with "
-                "store_covariance=True."
-            )
-
-    def _place(self, domain: Any) -> int | None:
-        """Return the number of a domain, the number of domains where it is not seen."""
-        self._check_kept()
-        if domain is None:
-            return None
-        if not hasattr(self, "domains_"):
-            raise ValueError(
-                f"domain={domain!r} was given, but the model was fitted without "
-                "domains. Leave it out."
-            )
-        return int(domain_index(self, encode_domains([domain], "domain", 1))[0])
 
     def _covariance(
         self, place: int | None, kind: str, known: Any = None

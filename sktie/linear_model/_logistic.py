@@ -17,7 +17,7 @@ from sktie._compat import (
     with_callbacks,
 )
 from sktie._design import Design, group_rows
-from sktie._domains import Domains
+from sktie._domains import Domains, read_columns
 from sktie._features import Dependencies
 from sktie._graph import DomainGraph
 from sktie._labels import (
@@ -30,8 +30,20 @@ from sktie._loss import Loss, classification_loss
 from sktie._parallel import Workers, workers
 from sktie._prior import check_unlabeled
 from sktie._problem import TiedProblem
-from sktie._tie import Tie, TiedCoordinates, ToFixed, ToMean
-from sktie._typing import Array, FloatArray, IntArray, IterationHook, Matrix
+from sktie._tie import Tie, ToFixed, ToMean
+from sktie._typing import (
+    Array,
+    Auto,
+    ClassWeight,
+    Decay,
+    FloatArray,
+    HandleUnknown,
+    IntArray,
+    IterationHook,
+    Matrix,
+    MetricName,
+    Solver,
+)
 from sktie._validation import check_parameters, unchanged_on_error
 from sktie.linear_model._base import REMEDIES
 from sktie.linear_model._classifier import TiedLinearClassifier
@@ -39,8 +51,8 @@ from sktie.linear_model._distance import DISTANCE_TOL
 from sktie.linear_model._evidence import AUTO, set_strengths
 from sktie.linear_model._graph import (
     components,
+    coordinates_of,
     read_relations,
-    related_coordinates,
 )
 from sktie.linear_model._pair import resolve_anchor
 from sktie.linear_model._path import Path
@@ -60,6 +72,7 @@ STALE = (
     "inferred_domains_",
     "inferred_coef_",
     "inferred_intercept_",
+    "_domain_relatedness",
 )
 
 
@@ -104,6 +117,7 @@ class TiedLogisticRegression(UpdateMixin, TiedLinearClassifier):
     a fitted linear classifier, or a prior    ``|w - w_A|^2``, with ``w_A`` fixed
     a column of X, or ``sample_domain``       ``(2/T) sum_{s<t} |w_s - w_t|^2``
     these, with ``graph``                     ``sum_{s<t} a_st |w_s - w_t|^2``
+    these, with ``graph="learned"``           of a covariance that suits: see Notes
     ========================================  =======================================
 
     For two domains the third is ``|w_A - w_B|^2``; for any number T it is
@@ -129,7 +143,7 @@ class TiedLogisticRegression(UpdateMixin, TiedLinearClassifier):
           reduced to their difference, rows of more are centred over the classes.
         - a prior, such as `KMeansPrior`: cloned and fitted in `fit`, on all rows,
           with a label or without; or ``FrozenEstimator(prior)``, used as it is.
-    graph : array-like, sparse matrix, dict, networkx graph or None, default=None
+    graph : array-like, sparse matrix, dict, networkx graph, str or None, default=None
         Which domains are related, by weights ``a_st`` of pairs; None: all, equally.
 
         - array-like or sparse matrix (n_domains, n_domains): symmetric and not
@@ -140,6 +154,8 @@ class TiedLogisticRegression(UpdateMixin, TiedLinearClassifier):
           an edge has none.
         - dict ``{label: parent}``: a nesting, such as hospitals in regions in
           countries. Edges have weight 1.
+        - "learned": estimated with the model [7]_, as the covariance of the domains'
+          deviations from their mean; see Notes.
 
         All but matrices may name members without rows: a region, or a domain not seen
         yet. They have no loss and no decay, so that each is the weighted mean of its
@@ -244,6 +260,9 @@ class TiedLogisticRegression(UpdateMixin, TiedLinearClassifier):
         as all that follows of graphs.
     n_components_ : int
         Number of these parts.
+    domain_covariance_ : ndarray of shape (n_domains, n_domains)
+        The covariance of the deviations from the mean, of trace 1: S of the Notes. Its
+        rows sum to 0. Only with ``graph="learned"``.
     inferred_domains_ : ndarray of shape (n_inferred,)
         Labels of the members without rows that some domain leads to.
     inferred_coef_ : ndarray of shape (n_inferred, 1 or n_classes, n_coefs)
@@ -303,12 +322,21 @@ class TiedLogisticRegression(UpdateMixin, TiedLinearClassifier):
     (times squared ratios). ``pair`` then counts by its mean over them, weighted by the
     strengths; the constant distance to it is not part of ``objective_``.
 
-    With a graph, ``decay`` is "each", and what needs the Hessian over all domains is
-    not available: "auto", ``store_covariance``, leave-one-out, and the reports of
-    `sktie.inspection`. Nestings and other trees are solved by elimination, other graphs
-    by conjugate gradients that such an elimination prepares (see the page "Domains
-    that a graph relates"). Memory grows with the edges and with n_domains times the
-    square of the coefficients of one.
+    With ``graph="learned"`` Omega is the least, over S, of ``2/(T-1) tr(U' S^-1 U)``,
+    where the rows of U are the deviations ``w_t - mean`` and S is their covariance, on
+    the space of deviations, of trace 1 and with no eigenvalue below 0.01/(T-1). What
+    domains do together costs little, and what none of them does up to 100 times as
+    much as by default. The objective is convex in all parameters and S together, so
+    the minimum does not depend on the start. Where all domains are equally related
+    (T = 2, or ``tie=inf``) it is the default. Only the directions above that bound are
+    stored.
+
+    With a graph, learned or given, what needs the Hessian over all domains is not
+    available: "auto", ``store_covariance``, leave-one-out, and the reports of
+    `sktie.inspection`. A given one also needs ``decay="each"``. Nestings and other
+    trees are solved by elimination, other graphs by conjugate gradients that such an
+    elimination prepares (see the page "Domains that a graph relates"). Memory grows
+    with the edges and with n_domains times the square of the coefficients of one.
 
     "auto" maximises Laplace's approximation of the evidence [5]_, the probability of
     the labels under the Gaussian prior that the penalties are; 0 and infinity are
@@ -330,6 +358,8 @@ class TiedLogisticRegression(UpdateMixin, TiedLinearClassifier):
     .. [5] D. MacKay (1992). Bayesian interpolation. Neural Computation.
     .. [6] J. Kirkpatrick et al. (2017). Overcoming catastrophic forgetting in neural
        networks. PNAS 114.
+    .. [7] Y. Zhang, D.-Y. Yeung (2010). A convex formulation for learning task
+       relationships in multi-task learning. UAI.
 
     Examples
     --------
@@ -386,20 +416,20 @@ class TiedLogisticRegression(UpdateMixin, TiedLinearClassifier):
         *,
         graph: Any = None,
         tie: Any = 1.0,
-        C: float | str = 1.0,
+        C: float | Auto = 1.0,
         max_distance: float | None = None,
-        metric: str = "identity",
-        decay: str = "each",
+        metric: MetricName = "identity",
+        decay: Decay = "each",
         tie_intercept: bool | float = True,
         feature_ties: Any = None,
         feature_tie: float = 1.0,
         feature_shares: Any = None,
         fit_intercept: bool = True,
-        class_weight: Any = None,
-        unlabeled: Any = None,
-        handle_unknown: str = "error",
+        class_weight: ClassWeight = None,
+        unlabeled: int | str | None = None,
+        handle_unknown: HandleUnknown = "error",
         store_covariance: bool = False,
-        solver: str = "auto",
+        solver: Solver = "auto",
         tol: float = 1e-8,
         max_iter: int = 1000,
         warm_start: bool = False,
@@ -429,7 +459,7 @@ class TiedLogisticRegression(UpdateMixin, TiedLinearClassifier):
         self.verbose = verbose
         self.n_jobs = n_jobs
 
-    @with_callbacks  # type: ignore[untyped-decorator]
+    @with_callbacks
     def fit(
         self,
         X: Any,
@@ -507,7 +537,7 @@ class TiedLogisticRegression(UpdateMixin, TiedLinearClassifier):
         classes: Array | None = None,
     ) -> _Rows:
         """Validate and encode the training rows."""
-        X, skip, domains = self._columns(X, sample_domain, reset=True)
+        X, skip, domains = read_columns(self, X, sample_domain, reset=True)
         X, y = check_X_y(
             X, y, accept_sparse="csr", dtype=[np.float64, np.float32], estimator=self
         )
@@ -573,20 +603,21 @@ class TiedLogisticRegression(UpdateMixin, TiedLinearClassifier):
         design = rows.design
         loss = classification_loss(len(self.classes_))
         shape = (design.n_domains, loss.n_outputs, design.n_coefs)
-        coordinates: Any
-        if rows.graph is None:
-            coordinates = TiedCoordinates(self._tie(rows, loss), shape)
-        else:
-            strengths = self._strengths(design.n_features, 1.0)
-            coordinates = related_coordinates(
-                rows.graph, strengths, shape, design, rows.weight
-            )
         return TiedProblem(
             design=design,
             loss=loss,
             y=loss.encode(rows.y_index, rows.X.dtype),
             weight=rows.weight,
-            coordinates=coordinates,
+            # The second derivative of the log-loss is at most 1/2.
+            coordinates=coordinates_of(
+                self,
+                rows.graph,
+                self._tie(rows, loss),
+                shape,
+                design,
+                rows.weight,
+                0.5,
+            ),
             decay=self._decays(design.n_features, 1.0),
             shared_decay=self.decay == "shared" and hasattr(self, "domains_"),
             workers=crew,

@@ -88,6 +88,13 @@ def resolve_regressor(
             "FrozenEstimator(fitted_regressor), or (coef, intercept). Name the column "
             "of the domains, or leave pair out."
         )
+    elif (prior := find_prior(pair)) is not None:
+        raise ValueError(
+            f"pair={prior!r} says what classes may look like, and y holds numbers; "
+            "expected None, a column of X, FrozenEstimator(fitted_regressor), or "
+            "(coef, intercept). A prior serves classifiers, or as a step before this "
+            "model in a pipeline."
+        )
     else:
         source, names = last_step(pair)
         coef, intercept = _parameters_of(source, names, feature_names)

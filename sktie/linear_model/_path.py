@@ -13,7 +13,7 @@ from sktie._parallel import Workers
 from sktie._posterior import Posterior
 from sktie._problem import TiedCurvature, TiedProblem
 from sktie._quadratic import Quadratic, QuadraticSum
-from sktie._typing import FloatArray, IntArray
+from sktie._typing import Array, FloatArray, IntArray
 from sktie.solvers import SOLVERS, SolverResult, newton_from
 
 
@@ -39,17 +39,10 @@ class Stop:
     result: SolverResult
     members: FloatArray
 
-    @property
-    def deviations(self) -> FloatArray:
-        """Differences of the members from what they are tied to."""
+    def omega(self, chosen: Array) -> float:
+        """Return Omega of some of the coefficients."""
         coordinates = self.problem.coordinates
-        scaled = coordinates.split(self.result.theta)[1]
-        return np.asarray(coordinates.scale * scaled)
-
-    @property
-    def multiple(self) -> float:
-        """What Omega is of their squares."""
-        return self.problem.coordinates.multiple
+        return coordinates.omega(coordinates.split(self.result.theta)[1], chosen)
 
     @property
     def progress(self) -> tuple[int, float, float]:
@@ -186,7 +179,7 @@ class Path:
             Where a domain that is fitted alone would lose a class with a row, and
             where rows and decay leave coefficients open.
         """
-        self._check_lone_rows(stop.tie)
+        self.model._check_lone_rows(self.rows, stop.tie)
         rows = survey(stop.problem, stop.members)
         self._hessians = hessians = rows.hessians
         posterior = stop.problem.posterior(hessians)
@@ -225,31 +218,3 @@ class Path:
                 "the rows leave some coefficients open, and nothing decays them: "
                 "features are collinear or constant; use a finite C, or drop features"
             )
-
-    def _check_lone_rows(self, tie: float) -> None:
-        """Check that no domain which is fitted alone would lose a class with a row.
-
-        Its intercept, which nothing holds, would then be infinite.
-        """
-        model, rows = self.model, self.rows
-        held = model._has_tie and not hasattr(model, "domains_")
-        alone = not model._strengths(1, model._holding(tie)).all()
-        if not model.fit_intercept or (held and not alone):
-            return
-        n_classes = len(model.classes_)
-        cell = rows.y_index
-        if alone:
-            cell = rows.domain * n_classes + cell
-        if rows.weight is not None:
-            cell = cell[rows.weight > 0]
-        lone = np.flatnonzero(np.bincount(cell) == 1)
-        if not len(lone):
-            return
-        domain, label = divmod(int(lone[0]), n_classes)
-        where = ""
-        if alone and hasattr(model, "domains_"):
-            where = f" of domain {model.domains_[domain]!s}"
-        raise NoMinimum(
-            f"one row alone{where} has class {model.classes_[label]!s}; without it "
-            f"{model._dial(tie)} has no fit"
-        )

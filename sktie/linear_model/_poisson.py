@@ -7,42 +7,34 @@ from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.linear_model import PoissonRegressor
-from sklearn.utils import check_array
 
 from sktie._compat import (
     HasMethods,
     Interval,
     StrOptions,
     fit_callbacks,
-    n_samples_of,
-    set_glm_loss,
     with_callbacks,
 )
-from sktie._labels import check_weight
 from sktie._parallel import Workers, workers
 from sktie._problem import TiedProblem
 from sktie._scalar_loss import Poisson
-from sktie._tie import TiedCoordinates
-from sktie._typing import FloatArray
+from sktie._tie import Tie
+from sktie._typing import Decay, HandleUnknown, Solver
 from sktie._validation import check_parameters, unchanged_on_error
-from sktie.linear_model._base import REMEDIES
-from sktie.linear_model._forms import check_counts
-from sktie.linear_model._path import Path
-from sktie.linear_model._regressor import RegressionRows, TiedLinearRegressor
+from sktie.linear_model._counts import (
+    POISSON_REMEDIES,
+    CountPath,
+    TiedCountRegressor,
+    as_rates,
+    check_exposure,
+)
+from sktie.linear_model._distance import DISTANCE_TOL, tie_at_distance
+from sktie.linear_model._graph import coordinates_of, read_relations
+from sktie.linear_model._regressor import RegressionRows
 from sktie.solvers import SOLVERS
 
-POISSON_REMEDIES = {
-    "tie": "Use tie=0 for separate models, tie=np.inf for one shared model, anything "
-    "between for tied ones.",
-    "alpha": "Use a number from 0 (no decay) up.",
-    "tie_intercept": REMEDIES["tie_intercept"],
-    "pair": "Use None, a column of X, FrozenEstimator(fitted_regressor), or "
-    "(coef, intercept).",
-}
 
-
-class TiedPoissonRegressor(TiedLinearRegressor):
+class TiedPoissonRegressor(TiedCountRegressor):
     r"""Poisson regression whose coefficients are tied, from separate to shared.
 
     Counts have the mean ``mu = exposure * exp(x'w_t + b_t)``. Minimises their mean
@@ -62,9 +54,10 @@ class TiedPoissonRegressor(TiedLinearRegressor):
     None                                      0: scikit-learn's `PoissonRegressor`
     a fitted linear regressor                 ``|w - w_A|^2``, with ``w_A`` fixed
     a column of X, or ``sample_domain``       ``(2/T) sum_{s<t} |w_s - w_t|^2``
+    these, with ``graph``                     as in `TiedLogisticRegression`
     ========================================  =======================================
 
-    For two domains the last is ``|w_A - w_B|^2``; for any number T it is
+    For two domains the third is ``|w_A - w_B|^2``; for any number T it is
     ``2 sum_t |w_t - mean|^2``, so a strength keeps its meaning as T grows. ``tie=0``
     fits every domain alone, ``tie=inf`` shares one parameter vector, exactly.
 
@@ -83,11 +76,19 @@ class TiedPoissonRegressor(TiedLinearRegressor):
           where both models know names.
         - ``(coef, intercept)``: arrays with the shapes of ``coef_`` and
           ``intercept_``.
-    tie : float, default=1.0
+    graph : array-like, sparse matrix, dict, networkx graph, str or None, default=None
+        Which domains are related, as in `TiedLogisticRegression`; "learned" estimates
+        it with the model.
+    tie : float, dict or array-like of shape (n_coefs,), default=1.0
         Strength of the tie in [0, inf], on the scale of ``alpha``: of the mean loss,
-        so that the strength that suits data does not grow with their number of rows.
+        so that the strength that suits data does not grow with their number of rows. A
+        dict gives each coefficient its own, by name or position,
+        ``{"age": np.inf, None: 1.0}``; ``tie_intercept`` must then be given too.
     alpha : float, default=1.0
         Strength of the weight decay, in [0, inf), as in scikit-learn.
+    max_distance : float or None, default=None
+        A constraint ``Omega <= max_distance^2`` in place of ``tie``, which does not
+        count then, as in `TiedLogisticRegression`; ``tie_`` is its multiplier.
     decay : {"each", "shared"}, default="each"
         With domains: decay every ``w_t``, or only once their mean. At ``tie=inf`` the
         first equals ``PoissonRegressor(alpha=T * alpha)``, the second
@@ -96,6 +97,12 @@ class TiedPoissonRegressor(TiedLinearRegressor):
         Whether the intercept is tied too: as strongly as the coefficients (True),
         not at all (False), or with a strength of its own in [0, inf]. It is never
         decayed.
+    feature_ties : list, array or sparse matrix, default=None
+        Features of one model whose coefficients should be close, as there.
+    feature_tie : float, default=1.0
+        Factor of their strengths in [0, inf], on the scale of ``alpha``.
+    feature_shares : list of lists or dicts, default=None
+        Features whose coefficients are equal, or in given ratios, as there.
     fit_intercept : bool, default=True
         Whether to fit an intercept.
     handle_unknown : {"error", "shared"}, default="error"
@@ -130,8 +137,15 @@ class TiedPoissonRegressor(TiedLinearRegressor):
         Coefficients of each domain; stored once where ``tie=inf``. Only with domains.
     domain_intercept_ : ndarray of shape (n_domains,)
         Intercepts of each domain. Only with domains.
+    component_, n_components_, inferred_domains_, inferred_coef_, inferred_intercept_
+        Of graphs, as in `TiedLogisticRegression`.
+    domain_covariance_ : ndarray of shape (n_domains, n_domains)
+        What ``graph="learned"`` has learned, as there.
+    stored_coef_, stored_index_, stored_ratio_ : ndarrays
+        What is stored where features share, as there.
     tie_, alpha_ : float
-        The strengths of the fit.
+        The strengths of the fit; ``tie_`` is an array of shape (n_coefs,) where every
+        coefficient has its own.
     tie_gap_ : float
         Largest absolute deviation of a tied coefficient or intercept from what it
         is tied to; 0 where nothing is tied.
@@ -153,6 +167,7 @@ class TiedPoissonRegressor(TiedLinearRegressor):
 
     See Also
     --------
+    TiedPoissonRegressorCV : Chooses the strengths by rows held out.
     TiedRidge : The same for any numbers.
     TiedPair : Two models of different form, such as counts here and scores there.
     sklearn.linear_model.PoissonRegressor : The model without ties.
@@ -190,16 +205,17 @@ class TiedPoissonRegressor(TiedLinearRegressor):
     inf [1.52 1.52]
     """
 
-    __metadata_request__fit: ClassVar = {"sample_exposure": True}
-    __metadata_request__predict: ClassVar = {"sample_exposure": True}
-    __metadata_request__score: ClassVar = {"sample_exposure": True}
-
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+    _parameter_constraints: ClassVar[dict[str, list[Any] | str]] = {
         "pair": [None, str, Integral, tuple, HasMethods("fit")],
-        "tie": [Interval(Real, 0, None, closed="both")],
+        "graph": "no_validation",
+        "tie": [Interval(Real, 0, None, closed="both"), dict, "array-like"],
         "alpha": [Interval(Real, 0, None, closed="left")],
+        "max_distance": [None, Interval(Real, 0, None, closed="left")],
         "decay": [StrOptions({"each", "shared"})],
         "tie_intercept": ["boolean", Interval(Real, 0, None, closed="both")],
+        "feature_ties": [None, "array-like", "sparse matrix"],
+        "feature_tie": [Interval(Real, 0, None, closed="both")],
+        "feature_shares": [None, "array-like"],
         "fit_intercept": ["boolean"],
         "handle_unknown": [StrOptions({"error", "shared"})],
         "solver": [StrOptions({"auto", *SOLVERS})],
@@ -214,13 +230,18 @@ class TiedPoissonRegressor(TiedLinearRegressor):
         self,
         pair: Any = None,
         *,
-        tie: float = 1.0,
+        graph: Any = None,
+        tie: Any = 1.0,
         alpha: float = 1.0,
-        decay: str = "each",
+        max_distance: float | None = None,
+        decay: Decay = "each",
         tie_intercept: bool | float = True,
+        feature_ties: Any = None,
+        feature_tie: float = 1.0,
+        feature_shares: Any = None,
         fit_intercept: bool = True,
-        handle_unknown: str = "error",
-        solver: str = "auto",
+        handle_unknown: HandleUnknown = "error",
+        solver: Solver = "auto",
         tol: float = 1e-8,
         max_iter: int = 1000,
         warm_start: bool = False,
@@ -228,10 +249,15 @@ class TiedPoissonRegressor(TiedLinearRegressor):
         n_jobs: int | None = None,
     ) -> None:
         self.pair = pair
+        self.graph = graph
         self.tie = tie
         self.alpha = alpha
+        self.max_distance = max_distance
         self.decay = decay
         self.tie_intercept = tie_intercept
+        self.feature_ties = feature_ties
+        self.feature_tie = feature_tie
+        self.feature_shares = feature_shares
         self.fit_intercept = fit_intercept
         self.handle_unknown = handle_unknown
         self.solver = solver
@@ -241,12 +267,7 @@ class TiedPoissonRegressor(TiedLinearRegressor):
         self.verbose = verbose
         self.n_jobs = n_jobs
 
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.target_tags.positive_only = True
-        return tags
-
-    @with_callbacks  # type: ignore[untyped-decorator]
+    @with_callbacks
     def fit(
         self,
         X: Any,
@@ -282,46 +303,78 @@ class TiedPoissonRegressor(TiedLinearRegressor):
             previous = self._coefficients() if self.warm_start else None
             exposure = check_exposure(sample_exposure, X)
             rows = self._read(X, y, sample_weight, sample_domain)
-            rows = _rates(rows, exposure)
-            self.tie_, self.alpha_ = float(self.tie), float(self.alpha)
-            self._check_classes(rows, self.tie_)
+            if exposure is not None:
+                order = rows.design.order
+                own = exposure if order is None else exposure[order]
+                rates, weight = as_rates(rows.y, rows.weight, own)
+                dtype = rows.design.dtype
+                rows = replace(rows, y=rates.astype(dtype), weight=weight.astype(dtype))
             with (
                 workers(self.n_jobs, rows.design.n_lanes) as crew,
                 fit_callbacks(self, X, y, self.max_iter) as callback,
             ):
-                C = 1.0 / self.alpha_ if self.alpha_ > 0 else np.inf
-                path = Path(self, rows, crew)
-                problem = path.problem(self.tie_, C)
+                path = CountPath(self, rows, crew, self._tol())
+                self._set_strengths(path)
+                self._check_classes(path.rows, self.tie_)
+                problem = path.problem(self.tie_, self.alpha_)
                 result = self._solve(problem, previous, callback, path.tol)
             self._warn(result)
             self._store(problem, result)
         return self
 
+    def _tol(self) -> float:
+        """Return the gap to reach: distances need fits that are more exact."""
+        tol = float(self.tol)
+        return tol if self.max_distance is None else min(tol, DISTANCE_TOL)
+
+    def _set_strengths(self, path: CountPath) -> None:
+        """Set the strengths of the fit."""
+        self.alpha_ = float(self.alpha)
+        self.tie_: Any = self._given_tie(path.rows.dependencies.features)
+        if self.max_distance is not None:
+            n_features = path.rows.design.n_features
+            self.tie_ = tie_at_distance(
+                self, lambda tie: path.fit(tie, self.alpha_), n_features
+            )
+
+    def _related(self, rows: RegressionRows) -> RegressionRows:
+        """Return the rows with what is known of features and of domains."""
+        return replace(self._dependent(rows), graph=read_relations(self))
+
     def _problem(self, rows: RegressionRows, crew: Workers) -> TiedProblem:
         """Return the objective as a problem; a `Path` sets the strengths."""
-        design = rows.design
+        design, y, weight = rows.design, rows.y[:, 0], rows.weight
+        # Near the minimum expected counts are about as large as those seen.
+        steepest = float(y.max(initial=0.0)) + 1.0
+        structure = self._narrowed_tie(rows).structure
         return TiedProblem(
             design=design,
             loss=Poisson(),
-            y=rows.y[:, 0],
-            weight=rows.weight,
-            coordinates=TiedCoordinates(
-                self._tie(rows), (design.n_domains, 1, design.n_coefs)
+            y=y,
+            weight=weight,
+            coordinates=coordinates_of(
+                self,
+                rows.graph,
+                Tie(structure, self._strengths(design.n_features, 1.0)),
+                (design.n_domains, 1, design.n_coefs),
+                design,
+                weight,
+                steepest,
             ),
             decay=self._decays(design.n_features, 1.0),
             shared_decay=self.decay == "shared" and hasattr(self, "domains_"),
             workers=crew,
+            quadratic=rows.dependencies.quadratic(1, design, weight),
         )
 
-    def _check_target(self, y: FloatArray, weight: FloatArray | None) -> None:
-        check_counts(y, "y")
-
-    def _check_classes(self, rows: RegressionRows, tie: float) -> None:
+    def _check_classes(self, rows: RegressionRows, tie: Any) -> None:
         """Check that a tie leaves no domain alone without events."""
         if not self.fit_intercept:
             return
-        alone = self._strengths(1, tie)[-1] == 0
+        holding = self._holding(tie)
+        alone = self._strengths(1, holding)[-1] == 0
         domains = hasattr(self, "domains_")
+        parts = getattr(self, "n_components_", 1) > 1
         if not alone and not domains:
             return
         mass = rows.y[:, 0] if rows.weight is None else rows.y[:, 0] * rows.weight
@@ -331,141 +384,16 @@ class TiedPoissonRegressor(TiedLinearRegressor):
                 "y holds no events: every count of positive weight is 0, and the "
                 "intercept would be minus infinity. Add rows with events."
             )
-        if alone and domains and not events.all():
+        remedy = "a positive tie and a positive tie_intercept"
+        what = self._dial(tie)
+        if parts and not alone:
+            events = np.bincount(self.component_, events)[self.component_]
+            what = f"graph= of {self.n_components_} components"
+            remedy = "an edge to a domain of another component"
+        if (alone or parts) and domains and not events.all():
             raise ValueError(
-                f"{self._dial(tie)} fits domains alone, but "
+                f"{what} fits domains alone, but "
                 f"{self.domains_[events == 0].tolist()} hold no events: every count of "
                 "positive weight is 0, and the intercept would be minus infinity. Use "
-                "a positive tie and a positive tie_intercept, or drop these domains."
+                f"{remedy}, or drop these domains."
             )
-
-    def _inverse_link(self, raw: FloatArray) -> FloatArray:
-        return np.asarray(np.exp(raw))
-
-    def _plain(self) -> PoissonRegressor:
-        plain = PoissonRegressor(alpha=self.alpha_, fit_intercept=self.fit_intercept)
-        set_glm_loss(plain)
-        return plain
-
-    def _unbounded(self) -> str:
-        return (
-            "rows without events are separable from the others and nothing holds the "
-            "coefficients back, so that no minimum exists. Use a positive alpha (now "
-            f"alpha={self.alpha_})."
-        )
-
-    def _undecayed(self) -> str:
-        if self.alpha_ > 0:
-            return ""
-        return " Without decay (alpha=0) a minimum need not exist: try alpha=1e-6."
-
-    def predict(
-        self, X: Any, *, sample_domain: Any = None, sample_exposure: Any = None
-    ) -> FloatArray:
-        """Return the expected count of each row.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows to predict, with the columns of `fit`.
-        sample_domain : array-like of shape (n_samples,), default=None
-            Domain of each row, for a model fitted with ``sample_domain``.
-        sample_exposure : array-like of shape (n_samples,), default=None
-            Exposure of each row; None: 1, so that rates are returned.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-            ``exposure * exp(x'w_t + b_t)``.
-        """
-        rate = super().predict(X, sample_domain=sample_domain)
-        exposure = check_exposure(sample_exposure, X)
-        return rate if exposure is None else rate * exposure.astype(rate.dtype)
-
-    def score(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any = None,
-        *,
-        sample_domain: Any = None,
-        sample_exposure: Any = None,
-    ) -> float:
-        """Return D^2, the share of the deviance that is explained.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows to predict, with the columns of `fit`.
-        y : array-like of shape (n_samples,)
-            True counts.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows.
-        sample_domain : array-like of shape (n_samples,), default=None
-            Domain of each row, for a model fitted with ``sample_domain``.
-        sample_exposure : array-like of shape (n_samples,), default=None
-            Exposure of each row; None: 1.
-
-        Returns
-        -------
-        float
-            At most 1; 0 for one rate for all rows, as that of
-            `sklearn.linear_model.PoissonRegressor`.
-        """
-        raw = self._raw(X, sample_domain).astype(np.float64)
-        y = check_array(
-            y, ensure_2d=False, dtype=np.float64, input_name="y", estimator=self
-        ).reshape(-1)
-        if len(y) != len(raw):
-            raise ValueError(
-                f"y has {len(y)} rows, but X has {len(raw)}; expected one count for "
-                "each row of X."
-            )
-        check_counts(y, "y")
-        weight = check_weight(sample_weight, raw)
-        exposure = check_exposure(sample_exposure, X)
-        if exposure is not None:
-            y = y / exposure
-            weight = exposure if weight is None else weight * exposure
-        loss = Poisson()
-        deviance, _ = loss.value_gradient(y, raw, weight)
-        same = np.full_like(raw, loss.start(y, weight))
-        null, _ = loss.value_gradient(y, same, weight)
-        if null == 0:
-            return 1.0 if deviance == 0 else 0.0
-        return 1.0 - deviance / null
-
-
-def _rates(rows: RegressionRows, exposure: FloatArray | None) -> RegressionRows:
-    """Return rates with exposures as weights, whose sum over all rows is 1."""
-    design, y, weight = rows.design, rows.y, rows.weight
-    if exposure is not None:
-        own = exposure if design.order is None else exposure[design.order]
-        y = y / own[:, np.newaxis]
-        weight = own if weight is None else weight * own
-    if weight is None:
-        share = np.full(design.n_rows, 1.0 / design.n_rows)
-    else:
-        share = weight / weight.sum(dtype=np.float64)
-    return replace(rows, y=y.astype(design.dtype), weight=share.astype(design.dtype))
-
-
-def check_exposure(sample_exposure: Any, X: Any) -> FloatArray | None:
-    """Return exposures as numbers, one for each row of X, or None."""
-    if sample_exposure is None:
-        return None
-    exposure: FloatArray = np.asarray(sample_exposure)
-    if exposure.dtype.kind == "O":
-        exposure = exposure.astype(np.float64)
-    if exposure.dtype.kind not in "biuf" or exposure.shape != (n_samples_of(X),):
-        raise ValueError(
-            f"sample_exposure has dtype {exposure.dtype} and shape {exposure.shape}, "
-            f"but X has {n_samples_of(X)} rows; expected one number for each row."
-        )
-    if not (np.isfinite(exposure).all() and (exposure > 0).all()):
-        wrong = exposure[~(np.isfinite(exposure) & (exposure > 0))][0]
-        raise ValueError(
-            f"sample_exposure holds {wrong}; expected positive finite numbers. Drop "
-            "rows that were not exposed."
-        )
-    return exposure.astype(np.float64)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,7 +13,8 @@ from sklearn.utils import check_X_y
 from sklearn.utils.validation import check_is_fitted
 
 from sktie._design import Design, group_rows
-from sktie._domains import Domains, domain_index, encode_domains
+from sktie._domains import Domains, domain_index, encode_domains, read_columns
+from sktie._graph import DomainGraph
 from sktie._labels import check_weight
 from sktie._tie import Tie, ToFixed, ToMean
 from sktie._typing import FloatArray, IntArray
@@ -27,6 +28,12 @@ STALE = (
     "_domain_intercept",
     "log_evidence_",
     "_curvature",
+    "component_",
+    "n_components_",
+    "inferred_domains_",
+    "inferred_coef_",
+    "inferred_intercept_",
+    "_domain_relatedness",
 )
 
 
@@ -42,12 +49,20 @@ class RegressionRows:
         Sample weights.
     design : Design
         The rows of X.
+    metric : object, optional
+        That of the tie; None is the identity.
+    dependencies : Dependencies, optional
+        What is known of the coefficients of one model.
+    graph : DomainGraph, optional
+        What is known of the domains.
     """
 
     y: FloatArray
     weight: FloatArray | None
     design: Design
     metric: Any = None
+    dependencies: Any = None
+    graph: DomainGraph | None = None
 
     @property
     def domain(self) -> IntArray:
@@ -89,7 +104,7 @@ class TiedLinearRegressor(RegressorMixin, TiedLinearModel):
         self, X: Any, y: Any, sample_weight: Any, sample_domain: Any
     ) -> RegressionRows:
         """Validate the training rows, and bring those of each domain together."""
-        X, skip, domains = self._columns(X, sample_domain, reset=True)
+        X, skip, domains = read_columns(self, X, sample_domain, reset=True)
         X, y = check_X_y(
             X,
             y,
@@ -126,9 +141,30 @@ class TiedLinearRegressor(RegressorMixin, TiedLinearModel):
             return Tie(ToMean(), strengths)
         if self.pair is None:
             return Tie(ToFixed(np.zeros((n_outputs, rows.design.n_coefs))), strengths)
+        return Tie(ToFixed(self._anchor(n_features, n_outputs)), strengths)
+
+    def _anchor(self, n_features: int, n_outputs: int) -> FloatArray:
+        """Return the coefficients of a fixed pair."""
         names = getattr(self, "coef_feature_names_", None)
-        anchor = resolve_regressor(self.pair, n_features, n_outputs, names)
-        return Tie(ToFixed(self._join(*anchor)), strengths)
+        return self._join(*resolve_regressor(self.pair, n_features, n_outputs, names))
+
+    def _dependent(self, rows: RegressionRows) -> RegressionRows:
+        """Return the rows of the stored coefficients, with what is known of these."""
+        depend = self._depend(rows.design.n_features)
+        design = self._aggregated(rows.design)
+        return replace(rows, design=design, dependencies=depend)
+
+    def _narrowed_tie(self, rows: RegressionRows) -> Tie:
+        """Return the tie; of features that share, a pair's coefficients do too."""
+        shares = rows.dependencies.shares
+        if hasattr(self, "domains_") or self.pair is None or shares is None:
+            return self._tie(rows)
+        features = rows.dependencies.features
+        target = self._anchor(features.n_features, rows.y.shape[1])
+        tie = self._given_tie(features) if not isinstance(self.tie, str) else 1.0
+        weight = np.broadcast_to(tie, features.n_features)
+        structure = ToFixed(shares.narrow(target, weight))
+        return Tie(structure, np.ones(rows.design.n_coefs))
 
     def _public(self, rows: FloatArray) -> tuple[FloatArray, Any]:
         if self._flat_target:

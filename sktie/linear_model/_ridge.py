@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
+import numpy as np
 from sklearn.linear_model import Ridge
 
 from sktie._compat import (
@@ -15,12 +17,14 @@ from sktie._compat import (
     with_callbacks,
 )
 from sktie._parallel import Workers, workers
-from sktie._typing import FloatArray
+from sktie._typing import Auto, Decay, FloatArray, HandleUnknown, MetricName
 from sktie._validation import check_parameters, unchanged_on_error
 from sktie.linear_model._evidence import AUTO
+from sktie.linear_model._graph import learns, read_relations
 from sktie.linear_model._regressor import RegressionRows
 from sktie.linear_model._ridge_evidence import noise_variance, set_strengths
-from sktie.linear_model._ridge_path import RidgePath, RidgeStop
+from sktie.linear_model._ridge_graph import RelatedRidgePath, RelatedStop
+from sktie.linear_model._ridge_path import RidgePath
 from sktie.linear_model._ridge_updates import REMEDIES, RidgeUpdates
 from sktie.linear_model._updates import FISHER
 
@@ -42,9 +46,10 @@ class TiedRidge(RidgeUpdates):
     None                                      0: scikit-learn's `Ridge`
     a fitted linear regressor                 ``|w - w_A|^2``, with ``w_A`` fixed
     a column of X, or ``sample_domain``       ``(2/T) sum_{s<t} |w_s - w_t|^2``
+    these, with ``graph``                     as in `TiedLogisticRegression`
     ========================================  =======================================
 
-    For two domains the last is ``|w_A - w_B|^2``; for any number T it is
+    For two domains the third is ``|w_A - w_B|^2``; for any number T it is
     ``2 sum_t |w_t - mean|^2``, so a strength keeps its meaning as T grows. ``tie=0``
     fits every domain alone, ``tie=inf`` shares one parameter vector, exactly. Targets
     of several columns are fitted side by side.
@@ -65,6 +70,9 @@ class TiedRidge(RidgeUpdates):
           `fit`; ``clone`` strips it.
         - ``(coef, intercept)``: arrays with the shapes of ``coef_`` and
           ``intercept_``.
+    graph : array-like, sparse matrix, dict, networkx graph, str or None, default=None
+        Which domains are related, as in `TiedLogisticRegression`; "learned" estimates
+        it with the model, for each target by itself.
     tie : float, dict, array-like of shape (n_coefs,) or "auto", default=1.0
         Strength of the tie in [0, inf], on the scale of ``alpha``. "auto" takes the
         one of the highest evidence: see Notes. A dict gives each coefficient its own,
@@ -90,6 +98,14 @@ class TiedRidge(RidgeUpdates):
         Whether the intercept is tied too: as strongly as the coefficients (True),
         not at all (False), or with a strength of its own in [0, inf]. It is never
         decayed. "auto" chooses this strength, as with ``tie``.
+    feature_ties : list, array or sparse matrix, default=None
+        Features of one model whose coefficients should be close, as in
+        `TiedLogisticRegression`: groups of them, or a graph. See Notes.
+    feature_tie : float, default=1.0
+        Factor of their strengths in [0, inf], on the scale of ``alpha``; at infinity
+        the features are shared.
+    feature_shares : list of lists or dicts, default=None
+        Features whose coefficients are equal, or in given ratios, as there.
     fit_intercept : bool, default=True
         Whether to fit an intercept.
     handle_unknown : {"error", "shared"}, default="error"
@@ -115,6 +131,13 @@ class TiedRidge(RidgeUpdates):
         Coefficients of each domain; stored once where ``tie=inf``. Only with domains.
     domain_intercept_ : ndarray of shape (n_domains,) or (n_domains, n_targets)
         Intercepts of each domain. Only with domains.
+    component_, n_components_, inferred_domains_, inferred_coef_, inferred_intercept_
+        Of graphs, as in `TiedLogisticRegression`.
+    domain_covariance_ : ndarray of shape (n_domains, n_domains) or \
+            (n_targets, n_domains, n_domains)
+        What ``graph="learned"`` has learned, as there.
+    stored_coef_, stored_index_, stored_ratio_ : ndarrays
+        What is stored where features share, as in `TiedLogisticRegression`.
     tie_, alpha_, tie_intercept_ : float
         The strengths of the fit, given or chosen; ``tie_`` is an array of shape
         (n_coefs,) where every coefficient has its own.
@@ -157,6 +180,15 @@ class TiedRidge(RidgeUpdates):
     With a fixed pair and decay towards zero the coefficients are pulled to
     ``w_A tie / (tie + alpha)`` by both together.
 
+    With a graph systems over all domains are solved as in `TiedLogisticRegression`, by
+    elimination or conjugate gradients, and "auto", ``store_covariance`` and
+    leave-one-out are not available.
+
+    Ties of features add, for every domain and each group of strength s, ``2 s
+    feature_tie sum_i (w_i - m)^2`` with m the mean of the group; for two this is ``s
+    feature_tie (w_1 - w_2)^2``. With them there is no "auto", and with features that
+    share no ``store_covariance``.
+
     "auto" maximises the evidence [4]_, the probability of the targets under the
     Gaussian prior that the penalties are, with the noise variance that suits each
     setting best. It is exact. For ``alpha=0``, ``tie=inf`` and
@@ -195,8 +227,9 @@ class TiedRidge(RidgeUpdates):
 
     _multi_output = True
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+    _parameter_constraints: ClassVar[dict[str, list[Any] | str]] = {
         "pair": [None, str, Integral, tuple, HasMethods("fit")],
+        "graph": "no_validation",
         "tie": [
             Interval(Real, 0, None, closed="both"),
             StrOptions({AUTO}),
@@ -212,6 +245,9 @@ class TiedRidge(RidgeUpdates):
             Interval(Real, 0, None, closed="both"),
             StrOptions({AUTO}),
         ],
+        "feature_ties": [None, "array-like", "sparse matrix"],
+        "feature_tie": [Interval(Real, 0, None, closed="both")],
+        "feature_shares": [None, "array-like"],
         "fit_intercept": ["boolean"],
         "handle_unknown": [StrOptions({"error", "shared"})],
         "store_covariance": ["boolean"],
@@ -222,30 +258,38 @@ class TiedRidge(RidgeUpdates):
         self,
         pair: Any = None,
         *,
+        graph: Any = None,
         tie: Any = 1.0,
-        alpha: float | str = 1.0,
+        alpha: float | Auto = 1.0,
         max_distance: float | None = None,
-        metric: str = "identity",
-        decay: str = "each",
-        tie_intercept: bool | float | str = True,
+        metric: MetricName = "identity",
+        decay: Decay = "each",
+        tie_intercept: bool | float | Auto = True,
+        feature_ties: Any = None,
+        feature_tie: float = 1.0,
+        feature_shares: Any = None,
         fit_intercept: bool = True,
-        handle_unknown: str = "error",
+        handle_unknown: HandleUnknown = "error",
         store_covariance: bool = False,
         n_jobs: int | None = None,
     ) -> None:
         self.pair = pair
+        self.graph = graph
         self.tie = tie
         self.alpha = alpha
         self.max_distance = max_distance
         self.metric = metric
         self.decay = decay
         self.tie_intercept = tie_intercept
+        self.feature_ties = feature_ties
+        self.feature_tie = feature_tie
+        self.feature_shares = feature_shares
         self.fit_intercept = fit_intercept
         self.handle_unknown = handle_unknown
         self.store_covariance = store_covariance
         self.n_jobs = n_jobs
 
-    @with_callbacks  # type: ignore[untyped-decorator]
+    @with_callbacks
     def fit(
         self, X: Any, y: Any, sample_weight: Any = None, *, sample_domain: Any = None
     ) -> TiedRidge:
@@ -280,18 +324,35 @@ class TiedRidge(RidgeUpdates):
 
     def _fit_rows(self, rows: RegressionRows, crew: Workers) -> None:
         """Fit the model to rows that it has read."""
-        path = RidgePath(self, rows, crew)
+        path = self._path(rows, crew)
         set_strengths(self, path)
         stop = path.fit(self.tie_, self.alpha_, self.tie_intercept_)
         self._keep(path, stop)
         self._store_stop(path, stop)
 
-    def _store_stop(self, path: RidgePath, stop: RidgeStop) -> None:
+    def _path(self, rows: RegressionRows, crew: Workers) -> Any:
+        """Return the path of the model that has read these rows."""
+        rows = replace(self._dependent(rows), graph=read_relations(self))
+        if rows.graph is None and not learns(self):
+            return RidgePath(self, rows, crew)
+        return RelatedRidgePath(self, rows, crew)
+
+    def _store_stop(self, path: Any, stop: Any) -> None:
         """Set the fitted attributes."""
         found, dtype = stop.minimum, path.rows.design.dtype
-        strength = stop.problem.tie.strength
-        self._store_members(found.members.astype(dtype), found.hub, strength)
-        self.tie_gap_ = self._gap(found.deviations)
+        members, hub = self._widen(found.members), self._widen(found.hub)
+        self._store_members(
+            members.astype(dtype),
+            hub,
+            np.broadcast_to(stop.strength, path.rows.design.n_coefs),
+        )
+        if isinstance(stop, RelatedStop):
+            if (everyone := stop.everyone) is not None:
+                others = self._widen(everyone[len(members) :]).astype(dtype)
+                self.inferred_coef_, self.inferred_intercept_ = self._public(others)
+            if learns(self):
+                self._keep_relatedness(stop.relatedness)
+        self.tie_gap_ = self._gap(self._widen(found.deviations))
         self.objective_ = float(found.values.sum())
         variance = noise_variance(path, stop)
         self.sigma2_ = float(variance[0]) if self._flat_target else variance

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from scipy.optimize import minimize
 
-from sktie._features import Features
 from sktie._typing import FloatArray
 from sktie.linear_model._distance import tie_at_distance
 from sktie.linear_model._evidence import AUTO
@@ -48,8 +47,7 @@ def set_strengths(model: Any, path: RidgePath) -> None:
     ]
     n_features = path.rows.design.n_features
     if setting[0] is not None:
-        names = getattr(model, "coef_feature_names_", None)
-        setting[0] = model._given_tie(Features(n_features, names))
+        setting[0] = model._given_tie(path.rows.dependencies.features)
     if model.max_distance is not None:
         if any(wanted):
             raise ValueError(
@@ -64,6 +62,12 @@ def set_strengths(model: Any, path: RidgePath) -> None:
         asked = " and ".join(
             f"{name}='auto'" for name, auto in zip(NAMES, wanted, strict=True) if auto
         )
+        if path.rows.dependencies.root is not None:
+            raise ValueError(
+                f"{asked} with feature_ties is not available: the evidence knows a "
+                "prior of single coefficients. Use numbers, or choose them by "
+                "TiedRidgeCV."
+            )
         evidence = Evidence(path, setting)
         setting = evidence.maximise()
         if not np.isfinite(evidence(setting)):
@@ -254,9 +258,9 @@ def _at_end(strength: Any) -> bool:
     return bool(strength == 0 or np.isinf(strength))
 
 
-def noise_variance(path: RidgePath, stop: RidgeStop) -> Any:
+def noise_variance(path: Any, stop: Any) -> Any:
     """Return the variance of the noise of each target, (n_outputs,)."""
-    left = path.n_weighed - stop.problem.n_flat
+    left = path.n_weighed - stop.n_flat
     if left <= 0:
         return np.full(len(stop.minimum.values), np.nan)
     return stop.minimum.values / left

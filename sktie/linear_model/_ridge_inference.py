@@ -8,9 +8,7 @@ from typing import Any
 
 import numpy as np
 from scipy.special import stdtrit
-from sklearn.utils.validation import check_is_fitted
 
-from sktie._domains import domain_index, encode_domains
 from sktie._tie import ToFixed
 from sktie._typing import FloatArray
 from sktie.linear_model._inference import Estimates
@@ -26,6 +24,12 @@ class RidgeInference(TiedLinearRegressor):
         """Keep the covariances of all domains and of their mean, for noise of 1."""
         if not self.store_covariance:
             return
+        if path.rows.dependencies.shares is not None:
+            raise ValueError(
+                "store_covariance=True is not available with features that share a "
+                "coefficient; expected False. Add up their columns, or use a large "
+                "finite feature_tie."
+            )
         problem = stop.problem
         try:
             posterior = determined(problem.posterior())
@@ -266,27 +270,6 @@ class RidgeInference(TiedLinearRegressor):
             )
         self._check_kept()
         return float(stdtrit(self._curvature["left"], 0.5 + 0.5 * coverage))
-
-    def _check_kept(self) -> None:
-        check_is_fitted(self)
-        if not hasattr(self, "_curvature"):
-            raise ValueError(
-                f"This {type(self).__name__} was fitted with store_covariance=False, "
-                "and knows nothing about how sure it is. Fit it again with "
-                "store_covariance=True."
-            )
-
-    def _place(self, domain: Any) -> int | None:
-        """Return the number of a domain, the number of domains where it is not seen."""
-        self._check_kept()
-        if domain is None:
-            return None
-        if not hasattr(self, "domains_"):
-            raise ValueError(
-                f"domain={domain!r} was given, but the model was fitted without "
-                "domains. Leave it out."
-            )
-        return int(domain_index(self, encode_domains([domain], "domain", 1))[0])
 
     def _unit_covariance(self, place: int | None) -> FloatArray:
         """Return the covariance of coefficients and intercept for noise of 1."""

@@ -13,7 +13,7 @@ from sktie._moments import joined, moments_of
 from sktie._parallel import Workers
 from sktie._posterior import Posterior
 from sktie._squares import SquaresMinimum, TiedSquares
-from sktie._typing import FloatArray, IntArray
+from sktie._typing import Array, FloatArray, IntArray
 from sktie.linear_model._path import NoMinimum
 from sktie.linear_model._regressor import RegressionRows
 
@@ -47,14 +47,20 @@ class RidgeStop:
     minimum: SquaresMinimum
 
     @property
-    def deviations(self) -> FloatArray:
-        """Differences of the members from what they are tied to."""
-        return self.minimum.deviations
+    def strength(self) -> FloatArray:
+        """Strength of the tie of each coefficient."""
+        return np.asarray(self.problem.tie.strength)
 
     @property
-    def multiple(self) -> float:
-        """What Omega is of their squares."""
-        return 2.0 if self.problem.free_hub else 1.0
+    def n_flat(self) -> int:
+        """Directions of the parameters of a target that no penalty holds."""
+        return self.problem.n_flat
+
+    def omega(self, chosen: Array) -> float:
+        """Return Omega of some of the coefficients."""
+        multiple = 2.0 if self.problem.free_hub else 1.0
+        apart = self.minimum.deviations[..., chosen]
+        return multiple * float(np.square(apart).sum())
 
     @property
     def progress(self) -> tuple[int, float, float]:
@@ -86,7 +92,7 @@ class RidgePath:
     model : TiedRidge
         Has read the rows; ``tie`` and ``alpha`` of its own do not count.
     rows : RegressionRows
-        The rows it has read.
+        The rows it has read, with what is known of their features.
     crew : Workers
         Threads.
     """
@@ -94,19 +100,28 @@ class RidgePath:
     def __init__(self, model: Any, rows: RegressionRows, crew: Workers) -> None:
         self.model = model
         self.rows = rows
-        self._crew = crew
-        tie = model._tie(rows)
+        self.crew = crew
+        tie = model._narrowed_tie(rows)
         self._past = model._metric(tie)
         design = rows.design
         self._check_room()
+        moments = moments_of(design, rows.y, rows.weight, crew)
+        quadratic = rows.dependencies.quadratic(1, design, rows.weight)
+        penalty = None
+        if quadratic is not None:
+            # Ties between features are like rows whose targets are 0.
+            n_features = design.n_features
+            penalty = quadratic.matrix[:n_features, :n_features]
+            moments = replace(moments, gram=moments.gram + penalty)
         self._base = TiedSquares(
-            moments=moments_of(design, rows.y, rows.weight, crew),
+            moments=moments,
             tie=tie,
             decay=self._decays(1.0),
             shared_decay=model.decay == "shared" and hasattr(model, "domains_"),
             fit_intercept=design.fit_intercept,
             workers=crew,
             relative=float(np.finfo(design.dtype).eps),
+            penalty=penalty,
         )
 
     @property
@@ -244,7 +259,7 @@ class RidgePath:
                 for block in blocks
             ]
 
-        parts = self._crew.map(rotate, design.tall_blocks)
+        parts = self.crew.map(rotate, design.tall_blocks)
         return _Scores(values, [block for part in parts for block in part])
 
     def _leverages(self, problem: TiedSquares) -> FloatArray:
@@ -280,7 +295,7 @@ class RidgePath:
                     own += 1.0 / masses[domain]
                 found[place] = own
 
-        self._crew.map(measure, design.tall_blocks)
+        self.crew.map(measure, design.tall_blocks)
         return found if weight is None else found * weight
 
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils.metaestimators import available_if
 
+from sktie._compat import available_if
 from sktie._domains import check_columns
 from sktie._moments import Moments
 from sktie._parallel import workers
 from sktie._typing import FloatArray
 from sktie._validation import check_parameters, unchanged_on_error
+from sktie.linear_model._base import REMEDIES as BASE_REMEDIES
 from sktie.linear_model._pair import feature_order, last_step
 from sktie.linear_model._ridge_inference import RidgeInference
 from sktie.linear_model._ridge_path import RidgePath, RidgeStop
@@ -25,6 +26,7 @@ REMEDIES = {
     "anything between for tied ones, and tie='auto' to have it chosen.",
     "alpha": "Use a number from 0 (no decay) up, or 'auto' to have it chosen.",
     "max_distance": "Use a distance from 0, or None for the strength `tie`.",
+    "feature_tie": BASE_REMEDIES["feature_tie"],
     "tie_intercept": "Use True (as strong as `tie`), False (free), a strength, or "
     "'auto' to have it chosen.",
     "pair": "Use None, a column of X, FrozenEstimator(fitted_regressor), or "
@@ -82,8 +84,10 @@ def past_of(pair: Any, target: FloatArray, fit_intercept: bool, names: Any) -> P
     """
     source, theirs = (pair, None) if isinstance(pair, tuple) else last_step(pair)
     if not isinstance(source, RidgeUpdates):
+        plain = isinstance(source, tuple)
+        kind = "(coef, intercept)" if plain else f"{type(source).__name__}()"
         raise ValueError(
-            f"metric='fisher' with pair={type(source).__name__}(), which keeps no "
+            f"metric='fisher' with pair={kind}, which keeps no "
             "curvature; expected a TiedRidge. Fit the pair as "
             "TiedRidge(store_covariance=True), which without a pair of its own is "
             "scikit-learn's Ridge, or use metric='identity'."
@@ -116,6 +120,12 @@ class RidgeUpdates(RidgeInference):
         check_metric(self)
         if self.metric != FISHER:
             return None
+        if self._shares is not None:
+            raise ValueError(
+                "metric='fisher' with features that share a coefficient is not "
+                "available for TiedRidge; expected metric='identity'. Add up the "
+                "columns of such features, for the pair too."
+            )
         names = getattr(self, "coef_feature_names_", None)
         return past_of(self.pair, tied.structure.target, self.fit_intercept, names)
 
@@ -157,8 +167,8 @@ class RidgeUpdates(RidgeInference):
             mass += held[-1]
         return mass, mean, gram
 
-    @available_if(is_its_own_past)  # type: ignore[untyped-decorator]
-    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
+    @available_if(is_its_own_past)
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Update the model by a batch of rows; needs ``store_covariance=True``.
 
         The first call fits the model to its rows. Each one after that minimises the

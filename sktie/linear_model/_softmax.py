@@ -10,7 +10,7 @@ from sktie._parallel import workers
 from sktie._problem import TiedProblem
 from sktie._tie import Tie, TiedCoordinates, ToFixed
 from sktie._typing import FloatArray, Matrix
-from sktie.linear_model._base import fastest
+from sktie.linear_model._solving import fastest
 from sktie.solvers import LBFGS, SOLVERS, minimize
 
 

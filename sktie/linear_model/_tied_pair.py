@@ -29,11 +29,9 @@ from sktie._compat import (
 )
 from sktie._design import Design, group_rows
 from sktie._domains import (
-    Domains,
-    check_columns,
     check_domain_use,
     known_domains,
-    read_domains,
+    read_columns,
 )
 from sktie._labels import check_weight
 from sktie._parallel import Workers, workers
@@ -41,10 +39,11 @@ from sktie._persistence import VersionedEstimator
 from sktie._problem import TiedProblem
 from sktie._scalar_loss import ByDomain
 from sktie._tie import Tie, TiedCoordinates, ToMean
-from sktie._typing import Array, FloatArray, IntArray
+from sktie._typing import Array, FloatArray, IntArray, Solver
 from sktie._validation import check_parameters, unchanged_on_error
-from sktie.linear_model._base import REMEDIES, fastest, settled
+from sktie.linear_model._base import REMEDIES
 from sktie.linear_model._forms import FORMS, Form, fitted, form_of
+from sktie.linear_model._solving import fastest, settled
 from sktie.linear_model._two_rows import Side, TwoRows, encode_sides, order_domains
 from sktie.solvers import SOLVERS, SolverResult, Status
 
@@ -209,7 +208,7 @@ class TiedPair(CallbackSupportMixin, MetaEstimatorMixin, VersionedEstimator):
         domains: Any = None,
         tie: float = 1.0,
         tie_intercept: bool | float = False,
-        solver: str = "auto",
+        solver: Solver = "auto",
         tol: float = 1e-8,
         max_iter: int = 1000,
         n_jobs: int | None = None,
@@ -242,7 +241,7 @@ class TiedPair(CallbackSupportMixin, MetaEstimatorMixin, VersionedEstimator):
         tags.input_tags.sparse = True
         return tags
 
-    @with_callbacks  # type: ignore[untyped-decorator]
+    @with_callbacks
     def fit(
         self, X: Any, y: Any, sample_weight: Any = None, *, sample_domain: Any = None
     ) -> TiedPair:
@@ -303,7 +302,7 @@ class TiedPair(CallbackSupportMixin, MetaEstimatorMixin, VersionedEstimator):
         sample_domain: Any,
     ) -> TwoRows:
         """Validate and encode the training rows."""
-        X, skip, domains = self._columns(X, sample_domain, reset=True)
+        X, skip, domains = read_columns(self, X, sample_domain, reset=True)
         numeric = not all(form.is_classifier for form in forms)
         X, y = check_X_y(
             X,
@@ -331,21 +330,6 @@ class TiedPair(CallbackSupportMixin, MetaEstimatorMixin, VersionedEstimator):
         if design.fit_intercept and self._strengths(1)[-1] == 0:
             loose = f"tie={self.tie} with tie_intercept={self.tie_intercept}"
         return encode_sides(sides, y, weight, design, loose)
-
-    def _columns(
-        self, X: Any, sample_domain: Any, reset: bool
-    ) -> tuple[Any, int | None, Domains | None]:
-        """Check names and number of columns; split off the domain of each row."""
-        check_columns(self, X, reset)
-        columns, domains = read_domains(self, X, sample_domain)
-        if reset:
-            self.__dict__.pop("coef_feature_names_", None)
-            names = getattr(self, "feature_names_in_", None)
-            if names is not None:
-                place = columns.place
-                names = names if place is None else np.delete(names, place)
-                self.coef_feature_names_ = names
-        return columns.X, columns.skip, domains
 
     def _strengths(self, n_features: int) -> FloatArray:
         """Return the strength of each coefficient's tie, the intercept's last."""
@@ -441,7 +425,7 @@ class TiedPair(CallbackSupportMixin, MetaEstimatorMixin, VersionedEstimator):
     def _predicted(self, X: Any, sample_domain: Any) -> tuple[Array, IntArray]:
         """Return predictions, and 0 or 1 for each row."""
         check_is_fitted(self)
-        X, skip, domains = self._columns(X, sample_domain, reset=False)
+        X, skip, domains = read_columns(self, X, sample_domain, reset=False)
         X = check_array(
             X, accept_sparse="csr", dtype=[np.float64, self.coef_.dtype], estimator=self
         )

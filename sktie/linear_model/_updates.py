@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from numbers import Real
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import scipy.sparse as sp
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils.metaestimators import available_if
 
+from sktie._compat import available_if
 from sktie._domains import check_columns
 from sktie._labels import check_partial_classes, classes_to_come
 from sktie._parallel import workers
@@ -145,10 +145,10 @@ class Metric:
 class UpdateMixin(InferenceMixin):
     """`partial_fit`: each batch is tied to the model of those before it."""
 
-    @available_if(is_its_own_past)  # type: ignore[untyped-decorator]
+    @available_if(is_its_own_past)
     def partial_fit(
         self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
-    ) -> Any:
+    ) -> Self:
         """Update the model by a batch of rows; needs ``store_covariance=True``.
 
         The first call fits the model to its rows. Each one after that minimises the

@@ -34,6 +34,8 @@ class HoldingOut(BaseEstimator):
 
     #: Name of the decay.
     _decay_name: str
+    #: Strengths between 0 and infinity, where only their number is given.
+    _tie_range = WEAKEST, STRONGEST
 
     @abstractmethod
     def _decay_grid(self) -> FloatArray:
@@ -72,7 +74,7 @@ class HoldingOut(BaseEstimator):
 
     def _choose(self, data: Data) -> None:
         """Choose the strengths, and fit the model with them."""
-        if self.store_covariance and not self.refit:
+        if getattr(self, "store_covariance", False) and not self.refit:
             raise ValueError(
                 "store_covariance=True with refit=False fits no model, so that there "
                 "is nothing to keep. Use refit=True, or store_covariance=False."
@@ -80,7 +82,8 @@ class HoldingOut(BaseEstimator):
         with unchanged_on_error(self):
             for name in _fitted_names(self):
                 delattr(self, name)
-            self.ties_, decays = grid_of_ties(self.ties), self._decay_grid()
+            self.ties_ = grid_of_ties(self.ties, *self._tie_range)
+            decays = self._decay_grid()
             setattr(self, f"{self._decay_name}s_", decays)
             model = self._model(self.handle_unknown)
             rows = model._read(*data.known())
@@ -311,10 +314,12 @@ def _fitted_names(estimator: Any) -> list[str]:
     return [name for name in names if name.endswith("_") or name.startswith(own)]
 
 
-def grid_of_ties(ties: Any) -> FloatArray:
+def grid_of_ties(
+    ties: Any, weakest: float = WEAKEST, strongest: float = STRONGEST
+) -> FloatArray:
     """Return the strengths to try, ascending, 0 and infinity among them."""
     if isinstance(ties, Integral):
-        middle: FloatArray = np.geomspace(WEAKEST, STRONGEST, int(ties) - 2)
+        middle: FloatArray = np.geomspace(weakest, strongest, int(ties) - 2)
     else:
         middle = strengths_of("ties", ties)
         if (middle < 0).any():

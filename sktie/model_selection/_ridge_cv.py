@@ -10,21 +10,29 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import KFold
 
 from sktie._compat import Interval, StrOptions, with_callbacks
-from sktie._typing import FloatArray, IntArray
+from sktie._typing import Decay, FloatArray, HandleUnknown, IntArray, MetricName
 from sktie._validation import check_parameters
 from sktie.linear_model._ridge import TiedRidge
 from sktie.linear_model._ridge_inference import RidgeInference
-from sktie.linear_model._ridge_path import RidgePath
 from sktie.linear_model._ridge_updates import REMEDIES
 from sktie.model_selection._holding_out import FOLDS, Data, HoldingOut, strengths_of
-from sktie.model_selection._scores import GridScores, Held, TargetScores
+from sktie.model_selection._scores import (
+    GridScores,
+    Held,
+    TargetScores,
+    held_targets,
+)
 
 #: What is passed on to the model.
 PASSED = (
     "pair",
+    "graph",
     "metric",
     "decay",
     "tie_intercept",
+    "feature_ties",
+    "feature_tie",
+    "feature_shares",
     "fit_intercept",
     "handle_unknown",
     "store_covariance",
@@ -44,6 +52,9 @@ class TiedRidgeCV(HoldingOut, RidgeInference):
     pair : str, int, estimator, tuple or None, default=None
         What the coefficients are tied to, as in `TiedRidge`. A fixed model must come
         from other rows: rows that made it favour strong ties.
+    graph : array-like, sparse matrix, dict, networkx graph, str or None, default=None
+        Which domains are related, as there; "learned" is learned in every fit. Folds
+        may lack domains of it.
     ties : int or array-like of float, default=10
         Strengths to try. 0 and infinity are always among them; an integer is the
         number of strengths, the others evenly spaced from 1e-3 to 1e4 in logarithm.
@@ -52,7 +63,8 @@ class TiedRidgeCV(HoldingOut, RidgeInference):
     cv : "loo", int, splitter, iterable or None, default="loo"
         How rows are held out. An integer is the number of folds of consecutive rows
         (None is 5); a splitter of scikit-learn splits the rows; an iterable holds
-        (training, test) positions, as a list where groups are needed.
+        (training, test) positions, as a list where groups are needed. With a ``graph``
+        "loo" becomes 5 folds; see ``cv_``.
     scoring : str, callable or None, default=None
         A scorer of scikit-learn; None is "neg_mean_squared_error". Sample weights count
         in this one and in "neg_mean_absolute_error" alone.
@@ -67,6 +79,12 @@ class TiedRidgeCV(HoldingOut, RidgeInference):
         What is decayed, as in `TiedRidge`.
     tie_intercept : bool or float, default=True
         Whether, or how strongly, intercepts are tied, as there.
+    feature_ties : list, array or sparse matrix, default=None
+        Features whose coefficients are close, as there.
+    feature_tie : float, default=1.0
+        Factor of their strengths, as there; it is not chosen here.
+    feature_shares : list of lists or dicts, default=None
+        Features whose coefficients are equal, as there.
     fit_intercept : bool, default=True
         Whether to fit an intercept.
     handle_unknown : {"error", "shared"}, default="error"
@@ -147,7 +165,7 @@ class TiedRidgeCV(HoldingOut, RidgeInference):
     _decay_name = "alpha"
     _multi_output = True
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+    _parameter_constraints: ClassVar[dict[str, list[Any] | str]] = {
         "ties": [Interval(Integral, 2, None, closed="left"), "array-like"],
         "alphas": [Interval(Real, 0, None, closed="left"), "array-like"],
         "cv": ["cv_object", StrOptions({"loo"})],
@@ -163,22 +181,27 @@ class TiedRidgeCV(HoldingOut, RidgeInference):
         self,
         pair: Any = None,
         *,
+        graph: Any = None,
         ties: Any = 10,
         alphas: Any = (0.1, 1.0, 10.0),
         cv: Any = "loo",
         scoring: Any = None,
         one_standard_error: bool = False,
         refit: bool = True,
-        metric: str = "identity",
-        decay: str = "each",
+        metric: MetricName = "identity",
+        decay: Decay = "each",
         tie_intercept: bool | float = True,
+        feature_ties: Any = None,
+        feature_tie: float = 1.0,
+        feature_shares: Any = None,
         fit_intercept: bool = True,
-        handle_unknown: str = "error",
+        handle_unknown: HandleUnknown = "error",
         store_covariance: bool = False,
         verbose: int = 0,
         n_jobs: int | None = None,
     ) -> None:
         self.pair = pair
+        self.graph = graph
         self.ties = ties
         self.alphas = alphas
         self.cv = cv
@@ -188,13 +211,16 @@ class TiedRidgeCV(HoldingOut, RidgeInference):
         self.metric = metric
         self.decay = decay
         self.tie_intercept = tie_intercept
+        self.feature_ties = feature_ties
+        self.feature_tie = feature_tie
+        self.feature_shares = feature_shares
         self.fit_intercept = fit_intercept
         self.handle_unknown = handle_unknown
         self.store_covariance = store_covariance
         self.verbose = verbose
         self.n_jobs = n_jobs
 
-    @with_callbacks  # type: ignore[untyped-decorator]
+    @with_callbacks
     def fit(
         self, X: Any, y: Any, sample_weight: Any = None, *, sample_domain: Any = None
     ) -> TiedRidgeCV:
@@ -234,19 +260,21 @@ class TiedRidgeCV(HoldingOut, RidgeInference):
             )
         return found
 
-    def _path(self, model: Any, rows: Any, crew: Any) -> RidgePath:
-        return RidgePath(model, rows, crew)
+    def _path(self, model: Any, rows: Any, crew: Any) -> Any:
+        return model._path(rows, crew)
+
+    def _fold_model(self, path: Any) -> Any:
+        model = self._model("shared")
+        if path.rows.graph is not None:
+            # A fold may lack domains: their labels must be known.
+            model.graph = path.rows.graph
+        return model
 
     def _new_scores(self, shape: tuple[int, int], n_domains: int) -> GridScores:
         return TargetScores(self.scoring, self._flat_target, shape, n_domains)
 
     def _held_rows(self, path: Any, data: Data) -> tuple[Held, IntArray]:
-        rows = path.rows
-        places: IntArray = np.arange(rows.design.n_rows)
-        if rows.design.order is not None:
-            places = rows.design.order
-        weight = np.ones(len(places)) if rows.weight is None else rows.weight
-        return Held(rows.y, weight, rows.domain), places
+        return held_targets(path.rows)
 
     def _scheme(self, path: Any) -> Any:
         if isinstance(self.cv, str) and path.rows.design.n_rows < 2:
@@ -254,7 +282,8 @@ class TiedRidgeCV(HoldingOut, RidgeInference):
                 "X has n_samples=1, and cv='loo' leaves one out; expected at least "
                 "two rows. Add rows, or use TiedRidge."
             )
-        return FOLDS if self.cv is None else self.cv
+        related = isinstance(self.cv, str) and self.graph is not None
+        return FOLDS if self.cv is None or related else self.cv
 
     def _folds(self, n_folds: int, held: Held) -> list[tuple[IntArray, IntArray]]:
         return list(KFold(n_folds).split(held.y))

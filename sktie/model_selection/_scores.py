@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
+from scipy.special import xlogy
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import check_scoring
@@ -57,6 +58,15 @@ def held_rows(rows: Any, n_rows: int, sample_weight: Any) -> tuple[Held, IntArra
     if sample_weight is not None:
         weight[:] = sample_weight
     return Held(rows.y_index, weight[places], rows.domain), places
+
+
+def held_targets(rows: Any) -> tuple[Held, IntArray]:
+    """Return the rows of a regression, in the design's order, and their places."""
+    order, weight = rows.design.order, rows.weight
+    places = np.arange(rows.design.n_rows) if order is None else order
+    if weight is None:
+        weight = np.ones(len(places))
+    return Held(rows.y, weight, rows.domain), places
 
 
 def mean_and_error(values: FloatArray, weight: FloatArray) -> tuple[float, float]:
@@ -152,6 +162,14 @@ def _squares(raw: FloatArray, y: FloatArray) -> FloatArray:
 
 def _distances(raw: FloatArray, y: FloatArray) -> FloatArray:
     return -np.asarray(np.abs(y - raw).mean(axis=1))
+
+
+def deviances(raw: FloatArray, y: FloatArray) -> FloatArray:
+    """Return minus the Poisson deviance of each row, from logarithms of rates."""
+    with np.errstate(over="ignore"):
+        mean = np.exp(raw[:, 0].astype(np.float64))
+    counts = y[:, 0].astype(np.float64)
+    return -2.0 * np.asarray(xlogy(counts, counts) - counts * (raw[:, 0] + 1.0) + mean)
 
 
 #: The same for regressors; targets count alike.
@@ -264,8 +282,8 @@ class Scores(GridScores):
     def __init__(
         self, scoring: Any, classes: Array, shape: tuple[int, int], n_domains: int
     ) -> None:
-        scorer = check_scoring(LogisticRegression(), scoring or "accuracy")
         rowwise = ROWWISE.get(scoring or "neg_log_loss")
+        scorer = None if rowwise else check_scoring(LogisticRegression(), scoring)
         super().__init__(rowwise, scorer, shape, n_domains)
         self._classes = classes
 
@@ -293,13 +311,35 @@ class TargetScores(GridScores):
     def __init__(
         self, scoring: Any, flat: bool, shape: tuple[int, int], n_domains: int
     ) -> None:
-        scorer = check_scoring(Ridge(), scoring or "r2")
         rowwise = ROWWISE_TARGETS.get(scoring or "neg_mean_squared_error")
+        scorer = None if rowwise else check_scoring(Ridge(), scoring)
         super().__init__(rowwise, scorer, shape, n_domains)
         self._flat = flat
 
     def _known(self, raw: FloatArray, y: Array) -> tuple[Any, Array]:
         return (Known(raw[:, 0]), y[:, 0]) if self._flat else (Known(raw), y)
+
+
+@final
+class CountScores(GridScores):
+    """Scores of regressors of counts, whose raw predictions are logarithms of rates.
+
+    Parameters
+    ----------
+    scoring : str, callable or None
+        A scorer; None is "neg_mean_poisson_deviance".
+    shape, n_domains : tuple of int, int
+        As above.
+    """
+
+    def __init__(self, scoring: Any, shape: tuple[int, int], n_domains: int) -> None:
+        default = "neg_mean_poisson_deviance"
+        rowwise = deviances if (scoring or default) == default else None
+        scorer = None if rowwise else check_scoring(Ridge(), scoring)
+        super().__init__(rowwise, scorer, shape, n_domains)
+
+    def _known(self, raw: FloatArray, y: Array) -> tuple[Any, Array]:
+        return Known(np.exp(raw[:, 0])), y[:, 0]
 
 
 def choose(

@@ -10,7 +10,15 @@ from sklearn.model_selection import StratifiedKFold
 
 from sktie._compat import Interval, StrOptions, with_callbacks
 from sktie._prior import find_prior
-from sktie._typing import FloatArray, IntArray
+from sktie._typing import (
+    ClassWeight,
+    Decay,
+    FloatArray,
+    HandleUnknown,
+    IntArray,
+    MetricName,
+    Solver,
+)
 from sktie._validation import check_parameters
 from sktie.linear_model._base import REMEDIES
 from sktie.linear_model._classifier import TiedLinearClassifier
@@ -63,9 +71,9 @@ class TiedLogisticRegressionCV(HoldingOut, InferenceMixin, TiedLinearClassifier)
     pair : str, int, estimator, tuple or None, default=None
         What the coefficients are tied to, as in `TiedLogisticRegression`. A fixed
         model must come from other rows: rows that made it favour strong ties.
-    graph : array-like, sparse matrix, dict, networkx graph or None, default=None
-        Which domains are related, as in `TiedLogisticRegression`. Folds may lack
-        domains of it.
+    graph : array-like, sparse matrix, dict, networkx graph, str or None, default=None
+        Which domains are related, as in `TiedLogisticRegression`; "learned" is learned
+        in every fit. Folds may lack domains of it.
     ties : int or array-like of float, default=17
         Strengths to try. 0 and infinity are always among them; an integer is the
         number of strengths, the others evenly spaced from 1e-3 to 1e4 in logarithm: 17
@@ -220,18 +228,18 @@ class TiedLogisticRegressionCV(HoldingOut, InferenceMixin, TiedLinearClassifier)
         scoring: Any = None,
         one_standard_error: bool = False,
         refit: bool = True,
-        metric: str = "identity",
-        decay: str = "each",
+        metric: MetricName = "identity",
+        decay: Decay = "each",
         tie_intercept: bool | float = True,
         feature_ties: Any = None,
         feature_tie: float = 1.0,
         feature_shares: Any = None,
         fit_intercept: bool = True,
-        class_weight: Any = None,
-        unlabeled: Any = None,
-        handle_unknown: str = "error",
+        class_weight: ClassWeight = None,
+        unlabeled: int | str | None = None,
+        handle_unknown: HandleUnknown = "error",
         store_covariance: bool = False,
-        solver: str = "auto",
+        solver: Solver = "auto",
         tol: float = 1e-8,
         max_iter: int = 1000,
         verbose: int = 0,
@@ -263,7 +271,7 @@ class TiedLogisticRegressionCV(HoldingOut, InferenceMixin, TiedLinearClassifier)
         self.verbose = verbose
         self.n_jobs = n_jobs
 
-    @with_callbacks  # type: ignore[untyped-decorator]
+    @with_callbacks
     def fit(
         self,
         X: Any,
@@ -316,7 +324,7 @@ class TiedLogisticRegressionCV(HoldingOut, InferenceMixin, TiedLinearClassifier)
 
     def _fold_model(self, path: Any) -> Any:
         model = self._model("shared")
-        if self.graph is not None:
+        if path.rows.graph is not None:
             # A fold may lack domains: their labels must be known.
             model.graph = path.rows.graph
         return model

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from sklearn.utils import check_random_state
-from sklearn.utils.metaestimators import available_if
 
-from sktie._compat import fit_callbacks, with_callbacks
+from sktie._compat import available_if, fit_callbacks, with_callbacks
 from sktie._parallel import workers
+from sktie._typing import Auto, ClassWeight, HandleUnknown, RandomState
 from sktie._validation import check_parameters, unchanged_on_error
 from sktie.neural_network._conv_parameters import CONSTRAINTS, REMEDIES
 from sktie.neural_network._conv_training import TrainedConvolutions
@@ -276,31 +276,31 @@ class SharedConvClassifier(TrainedConvolutions):
         tie: Any = np.inf,
         bias: Any = "auto",
         hidden_layer_sizes: Any = (),
-        global_pool: bool | str = False,
+        global_pool: bool | Literal["mean", "max"] = False,
         activation: Any = "relu",
         pair: Any = None,
         tie_pair: Any = 1.0,
-        handle_unknown: str = "error",
+        handle_unknown: HandleUnknown = "error",
         image_shape: Any = None,
         signals: bool | None = None,
-        solver: str = "adam",
+        solver: Literal["adam", "sgd", "lbfgs"] = "adam",
         alpha: float = 1e-4,
-        batch_size: str | int = "auto",
-        learning_rate: str = "one-cycle",
+        batch_size: int | Auto = "auto",
+        learning_rate: Literal["one-cycle", "constant"] = "one-cycle",
         learning_rate_init: float = 1e-2,
-        max_iter: str | int = "auto",
+        max_iter: int | Auto = "auto",
         tol: float = 1e-4,
         n_iter_no_change: int = 10,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         shuffle: bool = True,
-        dropout: str | float = "auto",
+        dropout: float | Auto = "auto",
         augment: Any = None,
-        class_weight: Any = None,
-        dtype: str = "auto",
+        class_weight: ClassWeight = None,
+        dtype: Literal["auto", "float32", "float64"] = "auto",
         warm_start: bool = False,
         n_jobs: int | None = None,
-        random_state: Any = None,
+        random_state: RandomState = None,
         verbose: int = 0,
     ) -> None:
         self.filters = filters
@@ -338,7 +338,7 @@ class SharedConvClassifier(TrainedConvolutions):
         self.random_state = random_state
         self.verbose = verbose
 
-    @with_callbacks  # type: ignore[untyped-decorator]
+    @with_callbacks
     def fit(
         self,
         X: Any,
@@ -404,7 +404,7 @@ class SharedConvClassifier(TrainedConvolutions):
             self.t_ = self.n_iter_ * len(problem.y)
         return self
 
-    @available_if(_steps_by_batches)  # type: ignore[untyped-decorator]
+    @available_if(_steps_by_batches)
     def partial_fit(
         self,
         X: Any,

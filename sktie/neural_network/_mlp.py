@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -30,7 +30,7 @@ from sktie._prior import (
     takes_sparse,
 )
 from sktie._rows import canonical_rows, drop_zero_weight
-from sktie._typing import FloatArray
+from sktie._typing import Auto, ClassWeight, FloatArray, RandomState
 from sktie._validation import check_parameters, unchanged_on_error
 from sktie.linear_model._pair import one_scale
 from sktie.neural_network._mlp_fitted import FittedMLP
@@ -246,20 +246,20 @@ class TiedMLPClassifier(CallbackSupportMixin, FittedMLP):
         tie: float = 1.0,
         tie_output: float = 0.0,
         alpha: float = 1e-4,
-        activation: str = "relu",
-        solver: str = "lbfgs",
-        batch_size: str | int = "auto",
+        activation: Literal["relu", "tanh", "logistic", "identity", "softmax"] = "relu",
+        solver: Literal["lbfgs", "adam"] = "lbfgs",
+        batch_size: int | Auto = "auto",
         learning_rate_init: float = 1e-3,
         tol: float = 1e-6,
         max_iter: int = 1000,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 10,
-        class_weight: Any = None,
-        unlabeled: Any = None,
+        class_weight: ClassWeight = None,
+        unlabeled: int | str | None = None,
         warm_start: bool = False,
         verbose: int = 0,
-        random_state: Any = None,
+        random_state: RandomState = None,
     ) -> None:
         self.pair = pair
         self.hidden_units = hidden_units
@@ -286,7 +286,7 @@ class TiedMLPClassifier(CallbackSupportMixin, FittedMLP):
         tags.input_tags.sparse = takes_sparse(self.pair)
         return tags
 
-    @with_callbacks  # type: ignore[untyped-decorator]
+    @with_callbacks
     def fit(
         self, X: Any, y: Any, sample_weight: Any = None, *, X_unlabeled: Any = None
     ) -> TiedMLPClassifier:

@@ -20,7 +20,7 @@ def register() -> None:
     classifiers                        label and probabilities, as of scikit-learn's
                                        (an array with ``options={"zipmap": False}``)
     `TiedRidge`, `TiedRidgeCV`         predictions, a column for each target
-    `TiedPoissonRegressor`             rates: counts for an exposure of 1
+    `TiedPoissonRegressor` and its CV  rates: counts for an exposure of 1
     `KMeansPrior`, `AutoencoderPrior`  the code that `transform` returns, dense
     `TiedPair`                         none: convert its ``estimators_``
     =================================  ==============================================

@@ -18,6 +18,7 @@ from sktie import (
     TiedMLPClassifier,
     TiedPair,
     TiedPoissonRegressor,
+    TiedPoissonRegressorCV,
     TiedRidge,
     TiedRidgeCV,
 )
@@ -62,6 +63,7 @@ def converters() -> dict[type, Way]:
         TiedRidge: numbers,
         TiedRidgeCV: numbers,
         TiedPoissonRegressor: numbers,
+        TiedPoissonRegressorCV: numbers,
         KMeansPrior: code,
         AutoencoderPrior: code,
         TiedPair: Way(refuse_pair, refuse_pair_nodes),
@@ -197,7 +199,7 @@ def convert_regressor(scope: Any, operator: Any, container: Any) -> None:
     """Convert a linear regressor."""
     model = operator.raw_operator
     nodes, raw = linear_raw(scope, operator, container, model)
-    if isinstance(model, TiedPoissonRegressor):
+    if isinstance(model, (TiedPoissonRegressor, TiedPoissonRegressorCV)):
         raw = nodes("Exp", raw)
     nodes.finish(0, raw)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import replace
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from sklearn.cluster import kmeans_plusplus
@@ -24,7 +24,7 @@ from sktie._compat import (
 )
 from sktie._labels import check_weight
 from sktie._rows import canonical_rows, drop_zero_weight
-from sktie._typing import FloatArray
+from sktie._typing import Auto, FloatArray, RandomState
 from sktie._validation import check_parameters
 from sktie.nn import OPTIMIZERS, Trained, glorot_uniform, progress
 from sktie.priors._encoder import EncoderPrior
@@ -205,17 +205,17 @@ class AutoencoderPrior(CallbackSupportMixin, EncoderPrior):
         self,
         n_components: int = 8,
         *,
-        activation: str = "softmax",
-        share: str | None = "decoder",
-        temperature: str | float = "auto",
+        activation: Literal["softmax", "relu", "tanh", "identity"] = "softmax",
+        share: Literal["decoder"] | None = "decoder",
+        temperature: float | Auto = "auto",
         alpha: float = 0.0,
-        solver: str = "auto",
-        batch_size: str | int = "auto",
+        solver: Literal["auto", "lbfgs", "adam"] = "auto",
+        batch_size: int | Auto = "auto",
         learning_rate_init: float = 1e-3,
         tol: float = 1e-4,
         max_iter: int = 1000,
         verbose: int = 0,
-        random_state: Any = None,
+        random_state: RandomState = None,
     ) -> None:
         self.n_components = n_components
         self.activation = activation
@@ -230,7 +230,7 @@ class AutoencoderPrior(CallbackSupportMixin, EncoderPrior):
         self.verbose = verbose
         self.random_state = random_state
 
-    @with_callbacks  # type: ignore[untyped-decorator]
+    @with_callbacks
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> AutoencoderPrior:
         """Train the autoencoder.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import scipy.sparse as sp
@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from sktie._compat import Interval, StrOptions
 from sktie._labels import check_weight
 from sktie._rows import canonical_rows, drop_zero_weight
-from sktie._typing import FloatArray, IntArray, Matrix
+from sktie._typing import Auto, FloatArray, IntArray, Matrix, RandomState
 from sktie._validation import check_parameters
 from sktie.priors._class_table import blocks, one_hot
 from sktie.priors._encoder import EncoderPrior
@@ -205,17 +205,17 @@ class KMeansPrior(ClusterMixin, EncoderPrior):
         self,
         n_clusters: int = 8,
         *,
-        code: str = "one-hot",
-        temperature: str | float = "auto",
+        code: Literal["one-hot", "soft", "triangle"] = "one-hot",
+        temperature: float | Auto = "auto",
         sparse_output: bool = False,
-        minibatch: str | bool = "auto",
+        minibatch: bool | Auto = "auto",
         init: Any = "k-means++",
-        n_init: str | int = "auto",
+        n_init: int | Auto = "auto",
         max_iter: int = 300,
         tol: float = 1e-4,
         batch_size: int = 1024,
         verbose: int = 0,
-        random_state: Any = None,
+        random_state: RandomState = None,
     ) -> None:
         self.n_clusters = n_clusters
         self.code = code

@@ -167,11 +167,11 @@ class Own:
     name = "sktie"
 
     def __init__(self, net, problem, theta, crew):
-        from sktie._compat import adam_optimizer
+        from sktie.nn._adam import Adam
 
         self.problem = replace(problem, workers=crew)
         self.theta, self.n_rows, self.batch = theta.copy(), len(problem.y), net.batch
-        self.adam = adam_optimizer([self.theta], RATE)
+        self.adam = Adam([self.theta], RATE)
 
     def at_start(self):
         """The loss of all rows, and the norms of its gradients."""

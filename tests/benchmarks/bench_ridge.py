@@ -28,7 +28,6 @@ from sklearn.model_selection import GridSearchCV
 
 from sktie import TiedRidge, TiedRidgeCV
 from sktie._parallel import Workers
-from sktie.linear_model._ridge_path import RidgePath
 from sktie.model_selection._holding_out import grid_of_ties
 
 QUESTION = "Seconds of ridge regression, plain and tied, beside scikit-learn."
@@ -117,7 +116,7 @@ def measure_path(shape, quick):
 
     def path():
         model = TiedRidge(-1)
-        found = RidgePath(model, model._read(whole, y, None, None), Workers())
+        found = model._path(model._read(whole, y, None, None), Workers())
         for tie in ties:
             found.fit(tie, 1.0)
 
