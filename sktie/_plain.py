@@ -54,7 +54,6 @@ class PlainProblem:
         self.eps = whole.eps
         self.curvature_work = whole.curvature_work
         self.curvature_passes = whole.curvature_passes
-        self.curvature_floor = whole.curvature_floor
 
     def _raw(self, theta: FloatArray) -> FloatArray:
         """Return raw predictions; those of the last theta, as an object, are kept."""
@@ -87,6 +86,10 @@ class PlainProblem:
 
     def diagonal(self, theta: FloatArray) -> FloatArray:
         return self._whole.diagonal(theta)
+
+    @property
+    def curvature_floor(self) -> FloatArray:
+        return self._whole.curvature_floor
 
     def coarse(self) -> Problem | None:
         return self._whole.coarse()
