@@ -120,11 +120,18 @@ class Design:
         self._kept: dict[tuple[int, int], Matrix] = {}
         self._dense: dict[tuple[int, int], FloatArray] = {}
         self._domain_blocks: dict[tuple[int, bool], list[tuple[int, list[Block]]]] = {}
-        sizes = np.diff(bounds)
-        self._small = np.flatnonzero((sizes > 0) & (sizes <= SMALL_ROWS))
-        #: Whether many domains are small, so that Hessians of theirs come in tiles.
-        self.is_crowded = len(self._small) >= MANY_SMALL
         self._tiles: dict[int, list[Tile]] = {}
+
+    @cached_property
+    def _small(self) -> IntArray:
+        """Numbers of the small domains."""
+        sizes = np.diff(self.bounds)
+        return np.flatnonzero((sizes > 0) & (sizes <= SMALL_ROWS))
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether many domains are small, so that Hessians of theirs come in tiles."""
+        return self.n_domains >= MANY_SMALL and len(self._small) >= MANY_SMALL
 
     def rows_per_block(self, row_bytes: float) -> int:
         return max(128, min(int(BLOCK_BYTES / row_bytes), 1 << 14))

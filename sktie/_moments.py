@@ -87,15 +87,18 @@ def moments_of(
     """
 
     def piece(item: tuple[int, list[Block]]) -> _Sums:
-        total = _Sums(design.n_features, y.shape[1])
+        total = None
         for block in item[1]:
             place = slice(block.start, block.stop)
             own = None if weight is None else weight[place]
             part = _block_sums(
                 design.features(block), y[place], own, design.fit_intercept
             )
-            total.join(part)
-        return total
+            if total is None and part.mass > 0:
+                total = part
+            elif total is not None:
+                total.join(part)
+        return total or _Sums(design.n_features, y.shape[1])
 
     pieces = design.tall_blocks
     found = workers.map(piece, pieces)
@@ -113,7 +116,7 @@ def moments_of(
 class _Sums:
     """The moments of some rows of one domain."""
 
-    def __init__(self, n_features: int, n_outputs: int) -> None:
+    def __init__(self, n_features: int = 0, n_outputs: int = 0) -> None:
         self.mass = 0.0
         self.mean: FloatArray = np.zeros(n_features)
         self.level: FloatArray = np.zeros(n_outputs)
@@ -159,7 +162,7 @@ def _block_sums(
     rows: FloatArray, y: FloatArray, weight: FloatArray | None, centred: bool
 ) -> _Sums:
     """Return the moments of a block of dense rows."""
-    sums = _Sums(0, 0)
+    sums = _Sums()
     ones = np.ones(len(y), rows.dtype) if weight is None else weight
     sums.mass = float(ones.sum(dtype=np.float64))
     if sums.mass == 0:

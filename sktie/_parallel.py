@@ -53,16 +53,17 @@ class _SerialBlas:
     def __enter__(self) -> None:
         with self._lock:
             if self._holders == 0:
-                _take_control()
                 self._before = [library.num_threads for library in _blas()]
-                for library in _blas():
-                    library.set_num_threads(1)
+                if any(number != 1 for number in self._before):
+                    _take_control()
+                    for library in _blas():
+                        library.set_num_threads(1)
             self._holders += 1
 
     def __exit__(self, *exc_info: object) -> None:
         with self._lock:
             self._holders -= 1
-            if self._holders == 0:
+            if self._holders == 0 and any(number != 1 for number in self._before):
                 _take_control()
                 for library, number in zip(_blas(), self._before, strict=True):
                     library.set_num_threads(number)

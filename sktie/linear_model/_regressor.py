@@ -68,6 +68,8 @@ class RegressionRows:
     def domain(self) -> IntArray:
         """Number of each row's domain."""
         bounds = self.design.bounds
+        if len(bounds) == 2:
+            return np.zeros(bounds[1], dtype=np.intp)
         return np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))
 
 
