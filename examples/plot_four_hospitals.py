@@ -48,7 +48,7 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from sktie import TiedLogisticRegression
+from sktie import TiedLogisticRegression, TiedLogisticRegressionCV
 from sktie.datasets import load_heart_sites
 
 heart = load_heart_sites(as_frame=False)
@@ -74,6 +74,9 @@ preprocess = make_column_transformer(
 # class: Switzerland has only eight patients without disease, and ``tie=0`` needs both
 # classes at every hospital.
 #
+# `TiedLogisticRegressionCV` fits all ties of a ``C`` one from another, which takes a
+# third of the time of a grid search and chooses the same.
+#
 # The inner folds share what ``preprocess`` learnt, medians and scales, but no labels.
 # The outer test fold takes part in nothing.
 TIES = [0, 1, 3, 10, 30, 100, np.inf]
@@ -95,24 +98,35 @@ def one_fold(train, test, seed):
     encode = clone(preprocess).fit(X[train])
     Z, Z_test = encode.transform(X[train]), encode.transform(X[test])
 
-    def tuned(model, view=np.asarray):
-        search = GridSearchCV(model, {"C": CS}, cv=inner, scoring="neg_log_loss")
-        search.fit(view(Z), y[train])
-        return search.best_score_, search.predict_proba(view(Z_test))[:, 1]
-
     found, chosen = {}, {}
     for name, tie_intercept in (("tied", True), ("tied, own intercepts", False)):
-        model = TiedLogisticRegression(pair=-1, tie_intercept=tie_intercept)
-        dial = {tie: tuned(clone(model).set_params(tie=tie)) for tie in TIES}
-        chosen[name] = max(dial, key=lambda tie: dial[tie][0])
-        found |= {(name, tie): fit for tie, fit in dial.items()}
-        found[name] = dial[chosen[name]]
+        search = TiedLogisticRegressionCV(
+            pair=-1,
+            ties=TIES,
+            Cs=CS,
+            cv=inner,
+            tie_intercept=tie_intercept,
+            refit=False,
+        ).fit(Z, y[train])
+        chosen[name] = search.tie_
+        best_C = search.Cs_[search.scores_.argmax(axis=0)]
+        for tie, C in zip(TIES, best_C, strict=True):
+            model = TiedLogisticRegression(
+                pair=-1, tie=tie, C=C, tie_intercept=tie_intercept
+            ).fit(Z, y[train])
+            found[name, tie] = model.predict_proba(Z_test)[:, 1]
+        found[name] = found[name, chosen[name]]
+
+    def plain(view):
+        model = LogisticRegression(max_iter=1000)
+        search = GridSearchCV(model, {"C": CS}, cv=inner, scoring="neg_log_loss")
+        return search.fit(view(Z), y[train]).predict_proba(view(Z_test))[:, 1]
+
     found["separate"] = found["tied", 0]
     found["pooled"] = found["tied", np.inf]
-    plain = LogisticRegression(max_iter=1000)
-    found["scikit-learn, pooled"] = tuned(plain, without_hospital)
-    found["scikit-learn, site one-hot"] = tuned(plain, one_hot_hospital)
-    return {name: probability for name, (_, probability) in found.items()}, chosen
+    found["scikit-learn, pooled"] = plain(without_hospital)
+    found["scikit-learn, site one-hot"] = plain(one_hot_hospital)
+    return found, chosen
 
 
 # %%

@@ -99,15 +99,26 @@ def draw():
 
     figure, axes = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
     place = np.arange(len(STRENGTHS))
-    for n, found in table.items():
+    looks = [("#D55E00", "s--"), ("#0072B2", "o-"), ("#007A5A", "^:")]
+    for k, (n, found) in enumerate(table.items()):
+        colour, marks = looks[k]
         gain = found[:, :1] - found[:, :-1]
         error = gain.std(axis=0, ddof=1) / np.sqrt(len(gain))
-        axes.errorbar(place, gain.mean(axis=0), error, capsize=3, label=f"{n} rows")
+        axes.errorbar(
+            place + 0.06 * (k - 1),
+            gain.mean(axis=0),
+            error,
+            fmt=marks,
+            color=colour,
+            capsize=3,
+            label=f"{n} rows",
+        )
     axes.axhline(0, color="0.6", lw=1)
-    axes.set_xticks(place, ["0 (free)", "0.1", "1", "10", "inf (shared)"])
+    axes.set_xticks(place, ["0 (free)", "0.1", "1", "10", "∞ (shared)"])
     axes.set_xlabel("feature_tie: how close are mirror images?")
     axes.set_ylabel("gain in log-loss over free pixels")
-    axes.legend()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
     axes.set_title("The fewer the rows, the more mirror images help")
     return figure
 

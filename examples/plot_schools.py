@@ -117,14 +117,18 @@ def draw_figure():
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 4.2), layout="constrained")
     X, y, school, lines = draw(0)
     size = np.bincount(school)
-    for name, colour in (("separate", "C1"), ("tied", "C0")):
+    looks = {"separate": ("#D55E00", "s"), "tied": ("#0072B2", "o")}
+    for name, (colour, marker) in looks.items():
         model = MODELS[name].fit(X, y, sample_domain=school)
         left.scatter(
             lines[:, 1],
             model.domain_intercept_,
-            s=4 + size / 2,
+            s=6 + size / 3,
+            marker=marker,
             alpha=0.6,
             color=colour,
+            edgecolor="white",
+            linewidth=0.4,
             label=name,
         )
     ends = np.array([-0.85, 0.85])
@@ -134,15 +138,17 @@ def draw_figure():
         ylabel="estimated level",
         title="Levels, tied: drawn to the mean",
     )
-    left.legend()
+    left.legend(frameon=False)
     edges = np.array([2, 10, 20, 40, 80, 201])
     every = np.concatenate(sizes)
     place = np.digitize(every, edges) - 1
     middle = np.sqrt(edges[:-1] * edges[1:])
-    for name, colour in (("separate", "C1"), ("tied", "C0"), ("pooled", "C2")):
+    lines = {"separate": "--", "tied": "-", "pooled": ":"}
+    looks["pooled"] = ("#007A5A", "^")
+    for name, (colour, marker) in looks.items():
         values = np.concatenate(squares[name])
         rms = [np.sqrt(values[place == k].mean()) for k in range(len(middle))]
-        right.plot(middle, rms, "o-", color=colour, label=name)
+        right.plot(middle, rms, lines[name], marker=marker, color=colour, label=name)
     right.set(
         xscale="log",
         yscale="log",
@@ -150,7 +156,12 @@ def draw_figure():
         ylabel="error of its predictions",
         title="At every size, tied lines predict best",
     )
-    right.legend()
+    right.set_xticks([5, 10, 20, 50, 100], ["5", "10", "20", "50", "100"])
+    right.set_yticks([0.1, 0.2, 0.3, 0.4], ["0.1", "0.2", "0.3", "0.4"])
+    right.minorticks_off()
+    right.legend(frameon=False)
+    for ax in (left, right):
+        ax.spines[["top", "right"]].set_visible(False)
     return figure
 
 

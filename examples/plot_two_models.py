@@ -1,6 +1,6 @@
 """
-Two models, from separate through tied to one
-=============================================
+How alike should two models be?
+===============================
 
 Two tasks with the same classes, A with 100 rows and B with 10, drawn at four places of
 the dial. Separate (``tie=0``), B follows its ten rows, wherever chance put them. Tied,

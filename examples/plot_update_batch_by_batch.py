@@ -103,13 +103,14 @@ def draw():
     figure, axes = plt.subplots(
         1, 2, figsize=(9, 3.6), sharey=True, layout="constrained"
     )
-    styles = ["k--", "C0", "C1", "C7"]
+    looks = [("black", "--"), ("#0072B2", "-"), ("#D55E00", "-."), ("0.55", ":")]
     for ax, (order, of_way) in zip(axes, right.items(), strict=True):
-        for (way, hits), style in zip(of_way.items(), styles, strict=True):
+        for (way, hits), (colour, line) in zip(of_way.items(), looks, strict=True):
             mean = hits.mean(axis=1).cumsum() / np.arange(1, len(hits) + 1)
             seen = SIZE * np.arange(1, len(hits) + 1)
-            ax.plot(seen, mean, style, label=way)
+            ax.plot(seen, mean, line, color=colour, label=way)
         ax.set(title=order, xlabel="rows seen", ylim=(0.82, 0.97))
+        ax.spines[["top", "right"]].set_visible(False)
     axes[0].set_ylabel("next rows predicted right, so far")
     axes[1].legend(loc="lower right", frameon=False)
     figure.suptitle("Updates lose nothing to refits; where the world drifts, forget")

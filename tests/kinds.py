@@ -23,6 +23,7 @@ from sktie import (
     TiedMLPClassifier,
     TiedPair,
     TiedPoissonRegressor,
+    TiedPoissonRegressorCV,
     TiedRidge,
     TiedRidgeCV,
 )
@@ -262,6 +263,15 @@ KINDS = {
         (_OLD[0][0] / 5, _OLD[1]),
         "predict",
         REGRESSOR | TIE,
+    ),
+    "TiedPoissonRegressorCV": Kind(
+        _maker(TiedPoissonRegressorCV, ties=[0.1, 1.0], alphas=[0.1], tol=1e-13),
+        _COUNTS,
+        FORMS,
+        {},
+        (_OLD[0][0] / 5, _OLD[1]),
+        "predict",
+        REGRESSOR,
     ),
     "TiedPair, two classifiers": Kind(
         _maker(TiedPair, LogisticRegression(), LogisticRegression(C=0.1), **_TIGHT),

@@ -98,6 +98,8 @@ def test_committed_files_are_small(root):
         path
         for folder in ("sktie", "tests", "examples", "docs")
         for path in (root / folder).rglob("*")
-        if path.is_file() and path.stat().st_size > 1_000_000
+        if "_build" not in path.parts
+        and path.is_file()
+        and path.stat().st_size > 1_000_000
     ]
     assert big == []

@@ -308,7 +308,7 @@ class FeatureMapDisplay:
         ----------
         estimator : SharedConvClassifier
             A fitted network.
-        X : array-like of shape (n_samples, n_features) or (n_samples, *image_shape)
+        X : array-like of shape (n_samples, n_features) or (n_samples, ``*image_shape``)
             A few images.
         layer : int, default=0
             Number of the convolution, from 0.

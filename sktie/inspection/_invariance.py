@@ -29,7 +29,7 @@ def shift_invariance(
     ----------
     estimator : classifier
         A fitted classifier that takes images.
-    X : array-like of shape (n_samples, n_features) or (n_samples, *image_shape)
+    X : array-like of shape (n_samples, n_features) or (n_samples, ``*image_shape``)
         Images or signals, in the form that ``predict`` takes.
     max_shift : int
         How many pixels images move at most, up and down and to the left and right,

@@ -200,7 +200,7 @@ class SharedConvClassifier(TrainedConvolutions):
         Numbers that the network consists of.
     n_features_in_ : int
         Numbers of a row, a domain included where a column of X holds it.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns of X, where they were strings.
 
     Raises
@@ -354,7 +354,7 @@ class SharedConvClassifier(TrainedConvolutions):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features) or (n_samples, *image_shape)
+        X : array-like of shape (n_samples, n_features) or (n_samples, ``*image_shape``)
             Images or signals, of any numeric dtype; rows with a domain column where
             ``pair`` names one.
         y : array-like of shape (n_samples,)
@@ -421,7 +421,7 @@ class SharedConvClassifier(TrainedConvolutions):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features) or (n_samples, *image_shape)
+        X : array-like of shape (n_samples, n_features) or (n_samples, ``*image_shape``)
             Images or signals.
         y : array-like of shape (n_samples,)
             Their labels.

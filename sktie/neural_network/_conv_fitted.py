@@ -93,7 +93,7 @@ class FittedConvolutions(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features) or (n_samples, *image_shape)
+        X : array-like of shape (n_samples, n_features) or (n_samples, ``*image_shape``)
             Images or signals.
         sample_domain : array-like of shape (n_samples,), default=None
             Domain of each row, for a model fitted with ``sample_domain``.
@@ -111,7 +111,7 @@ class FittedConvolutions(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features) or (n_samples, *image_shape)
+        X : array-like of shape (n_samples, n_features) or (n_samples, ``*image_shape``)
             Images or signals.
         sample_domain : array-like of shape (n_samples,), default=None
             Domain of each row, for a model fitted with ``sample_domain``.
@@ -128,7 +128,7 @@ class FittedConvolutions(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features) or (n_samples, *image_shape)
+        X : array-like of shape (n_samples, n_features) or (n_samples, ``*image_shape``)
             Images or signals.
         sample_domain : array-like of shape (n_samples,), default=None
             Domain of each row, for a model fitted with ``sample_domain``.
@@ -148,7 +148,7 @@ class FittedConvolutions(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features) or (n_samples, *image_shape)
+        X : array-like of shape (n_samples, n_features) or (n_samples, ``*image_shape``)
             Images or signals.
         y : array-like of shape (n_samples,)
             True labels.
@@ -170,7 +170,7 @@ class FittedConvolutions(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features) or (n_samples, *image_shape)
+        X : array-like of shape (n_samples, n_features) or (n_samples, ``*image_shape``)
             Images or signals.
 
         Returns
@@ -186,7 +186,7 @@ class FittedConvolutions(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features) or (n_samples, *image_shape)
+        X : array-like of shape (n_samples, n_features) or (n_samples, ``*image_shape``)
             Images or signals.
         layer : int, default=0
             Number of the convolution, from 0.

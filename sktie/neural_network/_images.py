@@ -35,7 +35,7 @@ def read_images(
     ----------
     estimator : estimator
         Who reads; its ``n_features_in_`` is set, or compared.
-    X : array-like of shape (n_samples, n_features), or (n_samples, *image_shape)
+    X : array-like of shape (n_samples, n_features), or (n_samples, ``*image_shape``)
         Images.
     image_shape : tuple of int or None
         As the user gave it, or what `fit` saw.

@@ -157,7 +157,7 @@ class TiedMLPClassifier(CallbackSupportMixin, FittedMLP):
         Distinct numbers that the network consists of.
     n_features_in_ : int
         Columns of X.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of these columns, where X had string names.
 
     Raises

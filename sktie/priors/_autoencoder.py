@@ -129,7 +129,7 @@ class AutoencoderPrior(CallbackSupportMixin, EncoderPrior):
         Distinct numbers that the fitted model consists of.
     n_features_in_ : int
         Columns of X.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of these columns, where X had string names.
 
     Raises

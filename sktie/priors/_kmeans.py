@@ -111,7 +111,7 @@ class KMeansPrior(ClusterMixin, EncoderPrior):
         Passes over the rows, and batches since.
     n_features_in_ : int
         Columns of X.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of these columns, where X had string names.
 
     Raises
