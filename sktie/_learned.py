@@ -14,6 +14,11 @@ from sktie._typing import Array, FloatArray
 #: No eigenvalue of the covariance is below this share of their mean: directions in
 #: which nothing was seen to vary are tied so many times as firmly as by default.
 FLOOR = 0.01
+#: Share of S that stands still in Newton's model. The penalty is flat where two
+#: directions trade places: with strong ties the exact Hessian is singular to rounding,
+#: and its steps and certificates are wild. So no step is longer than 1e4 times that of
+#: a fixed S.
+FIRM = 1e-4
 #: Relative residual, in the metric of the model, to which a system is solved.
 RESIDUAL = 0.1
 
@@ -61,24 +66,26 @@ class Relatedness:
         """Return ``S^-1 Z``."""
         return np.asarray((self.left * (self.size / self.variance)) @ self.right)
 
-    def hessian(self, direction: FloatArray) -> FloatArray:
+    def hessian(self, direction: FloatArray, firm: float = 0.0) -> FloatArray:
         r"""Return half the Hessian of the minimum, as a function of Z, times D.
 
-        ``S^-1 D + (dS^-1) Z``, of which the second is what S gives way. In the basis of
-        singular vectors it is a product with divided differences of 1/s in z^2.
+        ``S^-1 D + (1 - firm) (dS^-1) Z``, of which the second is what S gives way. In
+        the basis of singular vectors it is a product with divided differences of 1/s
+        in z^2.
         """
         left, size, right = self.left, self.size, self.right
         inverse, beyond = 1.0 / self.variance, 1.0 / self.floor
         inside = left.T @ direction
         along = inside @ right.T
         other = direction - left @ inside
+        gives = 1.0 - firm
         image = beyond * other
-        image += ((other @ right.T) * (inverse - beyond)) @ right
+        image += ((other @ right.T) * (gives * (inverse - beyond))) @ right
         # In units of the largest singular value, whose powers may underflow.
         z = size / size[0]
         along = along / size[0]
         turned = self._gives_way(z, z[:, np.newaxis] * along.T + along * z)
-        core = inverse[:, np.newaxis] * inside + (turned * size) @ right
+        core = inverse[:, np.newaxis] * inside + (turned * (gives * size)) @ right
         return np.asarray(image + left @ core)
 
     def _gives_way(self, z: FloatArray, change: FloatArray) -> FloatArray:
@@ -178,13 +185,13 @@ class LearnedCoordinates(HubCoordinates):
             return np.zeros(self.size)
         return self._placed(found.solved())
 
-    def tie_hessian(self, deviations: FloatArray) -> Rule:
+    def tie_hessian(self, deviations: FloatArray, firm: float = 0.0) -> Rule:
         found = self.relatedness(deviations)
 
         def product(direction: FloatArray) -> FloatArray:
             if found is None:  # without deviations all are alike
                 return self.join(np.zeros(self.shape[1:]), self.stiffness * direction)
-            return self._placed(found.hessian(self._weighted(direction)))
+            return self._placed(found.hessian(self._weighted(direction), firm))
 
         return product
 
@@ -233,7 +240,7 @@ class LearnedCurvature:
         self._problem, self._hessians = problem, hessians
         self._coordinates = coordinates = problem.coordinates
         _, deviations = coordinates.split(theta)
-        self._tie = coordinates.tie_hessian(deviations)
+        self._tie = coordinates.tie_hessian(deviations, FIRM)
         self._basis, weight = coordinates.metric(deviations)
         full, scale, _, *rest = problem.system(hessians)
         full = self._basis.T @ full @ self._basis

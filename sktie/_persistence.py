@@ -35,7 +35,7 @@ SKOPS_TRUSTED_TYPES = (
     "sktie.nn._adam.Adam",
     "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
 )
-#: In a saved state, the key of the items of a dict that has tuples as keys.
+#: In a saved state, the key of the items of a dict that has tuples or None as keys.
 ITEMS_KEY = "_sktie_items"
 
 
@@ -48,11 +48,11 @@ class VersionedEstimator(DocLinkMixin, BaseEstimator):
 
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()
-        found = {name: _without_tuples(value) for name, value in state.items()}
+        found = {name: _plain(value) for name, value in state.items()}
         return {**found, VERSION_KEY: __version__}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        state = {name: _with_tuples(value) for name, value in state.items()}
+        state = {name: _restored(value) for name, value in state.items()}
         original = state.pop(VERSION_KEY, UNRECORDED)
         if original != __version__:
             warnings.warn(
@@ -66,18 +66,23 @@ class VersionedEstimator(DocLinkMixin, BaseEstimator):
         super().__setstate__(state)
 
 
-def _without_tuples(value: Any) -> Any:
-    """Return a dict with tuples as keys, such as a graph of pairs, as its items.
+def _plain(value: Any) -> Any:
+    """Return a dict such as a graph of pairs, or a tie of "the others", as its items.
 
-    skops writes dicts as JSON, where a tuple is no key.
+    skops writes dicts as JSON, where tuples and None are no keys.
     """
-    pairs = isinstance(value, dict) and all(isinstance(key, tuple) for key in value)
-    if pairs and value:
-        return {ITEMS_KEY: [[list(key), weight] for key, weight in value.items()]}
+    if isinstance(value, dict) and any(key is None or _is_pair(key) for key in value):
+        items = [[list(key) if _is_pair(key) else key, value[key]] for key in value]
+        return {ITEMS_KEY: items}
     return value
 
 
-def _with_tuples(value: Any) -> Any:
+def _restored(value: Any) -> Any:
     if isinstance(value, dict) and ITEMS_KEY in value:
-        return {tuple(key): weight for key, weight in value[ITEMS_KEY]}
+        items = value[ITEMS_KEY]
+        return {tuple(k) if isinstance(k, list) else k: v for k, v in items}
     return value
+
+
+def _is_pair(key: Any) -> bool:
+    return isinstance(key, tuple)

@@ -157,6 +157,12 @@ def test_other_rows_are_an_error(kind):
     model = kind().fit(X, y, sample_domain=domain)
     with pytest.raises(ValueError, match="estimator is no fit to these rows"):
         tying_report(model, X, y[::-1], sample_domain=domain)
+    n = X.shape[1]
+    with pytest.raises(ValueError, match=f"hold {n - 1} features, .* fitted to {n}"):
+        tying_report(model, X[:, 1:], y, sample_domain=domain)
+    if kind is TiedRidge:
+        with pytest.raises(ValueError, match=r"hold 2 targets, .* fitted to 1"):
+            tying_report(model, X, np.column_stack([y, y]), sample_domain=domain)
 
 
 def test_what_has_no_report_is_an_error():

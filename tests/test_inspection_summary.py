@@ -210,6 +210,10 @@ def test_what_has_no_summary_says_so():
     tied = domains_model()
     with pytest.raises(ValueError, match=r"is a word.*\['east'\]"):
         tied.summary("east")
+    with pytest.raises(ValueError, match=r"domains=3 .*expected a list of labels"):
+        tied.summary(3)
+    with pytest.raises(ValueError, match=r"expected a list of labels"):
+        tied.summary([["east"]])
     with pytest.raises(ValueError, match="which fit did not see"):
         tied.summary(["elsewhere"])
 

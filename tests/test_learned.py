@@ -11,7 +11,7 @@ from scipy.special import log_softmax
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
-from sktie import TiedLogisticRegression, TiedLogisticRegressionCV
+from sktie import TiedLogisticRegression, TiedLogisticRegressionCV, TiedRidge
 from sktie._learned import FLOOR, LearnedCoordinates, relate
 from sktie._tie import Tie, ToMean
 
@@ -196,6 +196,21 @@ def test_the_limits_are_reached_smoothly():
     assert_allclose(near[1], ends[0], atol=1e-6)
     assert_allclose(near[2], ends[1], atol=1e-6)
     assert_allclose(near[3], ends[1], atol=1e-6)
+
+
+@pytest.mark.parametrize("tie", [1e12, 1e14, 1e15, 1e17])
+@pytest.mark.parametrize("seed", range(3))
+def test_ties_far_beyond_what_rows_can_say_end_without_a_warning(tie, seed):
+    # The penalty is flat where deviations of two directions trade places, and the loss
+    # says next to nothing there: Newton's last steps are lost in rounding.
+    X, y, domain = data(T=6, p=4, seed=seed)
+    shared = fit(X, y, domain, tie=INF, tol=1e-8)
+    model = fit(X, y, domain, tie=tie, tol=1e-8)
+    assert_allclose(model.domain_coef_, shared.domain_coef_, atol=1e-7)
+    ridge = TiedRidge(graph="learned", tie=tie).fit(
+        X, X[:, 0] + y, sample_domain=domain
+    )
+    assert ridge.tie_gap_ < 1e-6
 
 
 @pytest.mark.parametrize("T", [1, 2])

@@ -147,6 +147,12 @@ def test_a_graph_of_pairs_is_the_same_after_skops():
         assert copy.copy(TiedLogisticRegression(graph=graph)).graph == graph
 
 
+@pytest.mark.parametrize("tie", [{None: 2.0}, {"age": np.inf, None: 1.0, -1: 0.0}])
+def test_a_tie_of_all_others_is_the_same_after_skops(tie):
+    for way in WAYS.values():
+        assert way(TiedLogisticRegression(tie=tie)).tie == tie
+
+
 def test_skops_refuses_a_model_that_is_not_trusted():
     skops = pytest.importorskip("skops.io")
     model, *_ = fitted("plain")

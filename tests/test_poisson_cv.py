@@ -196,3 +196,14 @@ def test_what_scikit_learn_checks(estimator, check):
 
 def test_every_parameter_is_validated():
     check_param_validation("TiedPoissonRegressorCV", TiedPoissonRegressorCV())
+
+
+@pytest.mark.parametrize("cv", ["loo", 3])
+@pytest.mark.parametrize(
+    "scoring", ["roc_auc", "neg_log_loss", lambda model, X, y: model.coef_.sum()]
+)
+def test_scores_that_need_more_than_predictions_are_an_error(scoring, cv):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(30, 2)), np.arange(30) % 2
+    with pytest.raises(ValueError, match=r"scorer of these.*'r2'.*GridSearchCV"):
+        TiedPoissonRegressorCV(cv=cv, scoring=scoring).fit(X, y)

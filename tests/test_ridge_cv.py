@@ -258,3 +258,14 @@ def test_a_search_keeps_what_the_fit_it_chose_would():
     )
     with pytest.raises(ValueError, match=r"refit=False .* nothing to keep"):
         search.set_params(refit=False).fit(X, y, weight, sample_domain=domain)
+
+
+@pytest.mark.parametrize("cv", ["loo", 3])
+@pytest.mark.parametrize(
+    "scoring", ["roc_auc", "neg_log_loss", lambda model, X, y: model.coef_.sum()]
+)
+def test_scores_that_need_more_than_predictions_are_an_error(scoring, cv):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(30, 2)), np.arange(30) % 2
+    with pytest.raises(ValueError, match=r"scorer of these.*'r2'.*GridSearchCV"):
+        TiedRidgeCV(cv=cv, scoring=scoring).fit(X, y)

@@ -279,12 +279,13 @@ def _chosen(estimator: Any, domains: Any) -> list[Any]:
                 "domains. Leave it out."
             )
         return []
-    if isinstance(domains, str):
-        raise ValueError(
-            f"domains={domains!r} is a word; expected a list of labels. Use "
-            f"[{domains!r}]."
-        )
     labels: Array = estimator.domains_ if domains is None else np.asarray(domains)
+    if labels.ndim != 1:
+        what = "a word" if isinstance(domains, str) else f"of shape {labels.shape}"
+        raise ValueError(
+            f"domains={domains!r} is {what}; expected a list of labels. Use "
+            f"{np.ravel(labels).tolist()!r}."
+        )
     return list(labels.tolist())
 
 

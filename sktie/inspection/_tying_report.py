@@ -14,7 +14,7 @@ from sktie._typing import Array, FloatArray
 from sktie.inspection._fitted import optional
 from sktie.inspection._tables import Span, html_table, text_table
 from sktie.inspection._tied import TiedRows, kind_of, tied_rows
-from sktie.linear_model import TiedPoissonRegressor
+from sktie.linear_model import TiedPoissonRegressor, TiedRidge
 from sktie.linear_model._counts import as_rates, check_exposure
 from sktie.linear_model._path import NoMinimum
 from sktie.model_selection._scores import mean_and_error
@@ -383,6 +383,16 @@ def _fit_again(tied: TiedRows, estimator: Any) -> Any:
             raise ValueError(
                 f"X and y hold the {what} {now}, but estimator was fitted to {then}; "
                 "expected the rows of its fit. Leave-one-out says nothing about others."
+            )
+    sizes = [("features", estimator.n_features_in_, model.n_features_in_)]
+    if tied.kind.model is TiedRidge:
+        n_targets = estimator._coefficients()[2].shape[1]
+        sizes.append(("targets", n_targets, tied.held.y.shape[1]))
+    for what, then, now in sizes:
+        if then != now:
+            raise ValueError(
+                f"X and y hold {now} {what}, but estimator was fitted to {then}; "
+                "expected the rows of its fit."
             )
     try:
         stop = tied.path.fit(float(model.tie), tied.decay)

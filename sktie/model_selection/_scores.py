@@ -238,7 +238,15 @@ class GridScores(ABC):
         if self._rowwise is None:
             predicted, y = self._known(raw, held.y)
             rows = np.arange(len(y))[:, np.newaxis]
-            score = float(self._scorer(predicted, rows, y))
+            try:
+                score = float(self._scorer(predicted, rows, y))
+            except AttributeError as missing:
+                raise ValueError(
+                    f"scoring={self._scorer!r} asks for more than the predictions of "
+                    f"rows held out: {missing} Expected a scorer of these, which for "
+                    "numbers are those of predict, such as 'r2'; for anything else use "
+                    "GridSearchCV."
+                ) from None
             self._folds[-1][place] = score
             return score
         scores = self._rowwise(raw, held.y)
