@@ -429,10 +429,14 @@ def test_rows_of_two_tiles_are_predicted_by_two_threads(monkeypatch):
 
     monkeypatch.setattr(_conv_fitted, "workers", recorded)
     many = np.tile(X, (9, 1))  # 540 rows; a tile holds 256 at most
-    model.predict(many)
+    alone = model.predict_proba(many)
+    monkeypatch.setattr(_conv_fitted, "LEAST_WORK", 1)
+    shared = model.predict_proba(many)
     model.predict(X[:1])
-    assert seen[0] >= 2
-    assert seen[1] == 1
+    # Little work is not worth a second thread.
+    assert seen[0] == seen[2] == 1
+    assert seen[1] >= 2
+    assert_array_equal(alone, shared)
 
 
 def test_threads_predict_with_one_model_at_the_same_time():

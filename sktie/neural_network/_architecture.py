@@ -274,6 +274,18 @@ def tile_size(network: Network, itemsize: int) -> int:
     return WHOLE * int(np.clip(times, 1, MOST_IMAGES // WHOLE))
 
 
+def multiplications(network: Network) -> int:
+    """Return how many multiplications the matrix products of one image take."""
+    total = 0
+    for layer in network.layers:
+        if isinstance(layer, ConvolutionLayer):
+            own = layer.convolution
+            total += own.n_locations * own.n_taps * own.n_filters
+        elif isinstance(layer, (ConnectedLayer, DomainHeads)):
+            total += layer.n_in * layer.n_out
+    return total
+
+
 def to_public(layer: Layer, weights: FloatArray, bias: FloatArray) -> tuple[Any, Any]:
     """Return parameters in the order of the images, the outputs last.
 

@@ -24,6 +24,7 @@ from sktie.neural_network._architecture import (
     build_network,
     by_layer,
     convolution_number,
+    multiplications,
     parameters_from,
     plan_layers,
     tile_size,
@@ -32,6 +33,10 @@ from sktie.neural_network._conv_rows import ReadingConvolutions
 from sktie.neural_network._image_loss import even_tiles, predict_raw
 from sktie.neural_network._images import Images, Scale
 from sktie.nn import Network
+
+#: Multiplications of a prediction, some 10 ms, from which a second thread is worth its
+#: start and its own notes of the passes.
+LEAST_WORK = 300_000_000
 
 
 class FittedConvolutions(
@@ -227,6 +232,8 @@ class FittedConvolutions(
         network = Network(network.layers[:n_layers])
         tile = tile_size(network, images.dtype.itemsize)
         n_lanes = len(even_tiles(range(len(X)), tile))
+        if len(X) * multiplications(network) < LEAST_WORK:
+            n_lanes = 1
         with workers(self.n_jobs, n_lanes) as crew:
             return predict_raw(
                 network, parameters[:n_layers], images, tile, crew, domain

@@ -30,16 +30,15 @@ class Arena:
 
     def __init__(self) -> None:
         self._block = np.empty(0, np.uint8)
-        self._used = self._first = 0
+        self._used = 0
         self._notes: Calls | None = None
         self._constants: Calls = []
 
     def clear(self) -> None:
         """Give all arrays back; those handed out before must not be used any more."""
         if self.outgrown:
-            self._block = np.empty(self._used + ALIGNMENT, np.uint8)
-            self._first = -self._block.ctypes.data % ALIGNMENT
-        self._used = self._first
+            self._block = _aligned(self._used)
+        self._used = 0
 
     @property
     def outgrown(self) -> bool:
@@ -53,8 +52,10 @@ class Arena:
         start = self._used
         self._used = start + size + -size % ALIGNMENT
         if self.outgrown:
-            return np.empty(shape, dtype)
-        part: Array = self._block[start : start + size].view(dtype)
+            block, start = _aligned(size), 0
+        else:
+            block = self._block
+        part: Array = block[start : start + size].view(dtype)
         return part.reshape(shape)
 
     def call(self, function: Callable[..., object], *args: Any, **kwargs: Any) -> None:
@@ -81,3 +82,10 @@ class Arena:
             yield self._notes
         finally:
             self._notes = None
+
+
+def _aligned(size: int) -> Array:
+    """Return so many bytes, from the beginning of a cache line on."""
+    block = np.empty(size + ALIGNMENT, np.uint8)
+    first = -block.ctypes.data % ALIGNMENT
+    return block[first : first + size]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TypeAlias
 
 import numpy as np
@@ -57,8 +57,14 @@ def seen_half(
     """
     which = place - convolution.columns.before
     half = halves[which % 2]
-    (seen,) = Axis(half.shape[2], 1, 1, -(which // 2), n_pairs(convolution)).seen
-    return half, seen
+    return half, _seen(half.shape[2], -(which // 2), n_pairs(convolution))
+
+
+@lru_cache(1 << 10)
+def _seen(n_in: int, before: int, n_out: int) -> tuple[slice, slice]:
+    """Return the outputs that are an input each, and these inputs."""
+    (found,) = Axis(n_in, 1, 1, before, n_out).seen
+    return found
 
 
 def columns_of(

@@ -138,12 +138,10 @@ class Passes:
         """Return the pass over so many images."""
         key = n_images, self.scratch.rng is None
         if key not in self._known:
-            found = self._note(n_images)
             if self.scratch.arena.outgrown:
-                # All passes lie in one block, one at a time.
+                # What lies outside the block makes room for passes inside it.
                 self._known.clear()
-                found = self._note(n_images)
-            self._known[key] = found
+            self._known[key] = self._note(n_images)
         found = self._known[key]
         if found is not self._last:
             found.prepare()
