@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import KFold
 from sklearn.utils import _safe_indexing, indexable
 
 from sktie._compat import fit_callbacks, n_samples_of
@@ -18,7 +19,7 @@ from sktie._parallel import workers
 from sktie._typing import FloatArray, IntArray, IterationHook
 from sktie._validation import unchanged_on_error
 from sktie.linear_model._path import NoMinimum
-from sktie.model_selection._scores import GridScores, Held, choose
+from sktie.model_selection._scores import GridScores, Held, choose, held_targets
 
 #: Folds where leave-one-out would not be honest, or is out of reach.
 FOLDS = 5
@@ -159,7 +160,11 @@ class HoldingOut(BaseEstimator):
 
     def _fold_model(self, path: Any) -> Any:
         """Return a model for the rows of a fold."""
-        return self._model("shared")
+        model = self._model("shared")
+        if path.rows.graph is not None:
+            # A fold may lack domains: their labels must be known.
+            model.graph = path.rows.graph
+        return model
 
     def _score_fold(
         self,
@@ -290,6 +295,47 @@ class HoldingOut(BaseEstimator):
                 "no model. Fit it with refit=True."
             )
         return hasattr(self, "coef_")
+
+
+class HoldingOutNumbers(HoldingOut):
+    """Base of those that choose for regressors."""
+
+    alphas: Any
+    cv: Any
+    #: The regressor of scikit-learn that has such an alpha.
+    _peer: str
+
+    def _decay_grid(self) -> FloatArray:
+        found = np.unique(strengths_of("alphas", self.alphas))
+        if not len(found) or found[0] < 0 or np.isinf(found[-1]):
+            raise ValueError(
+                f"alphas={self.alphas!r}; expected numbers from 0 up, at least one, as "
+                f"alpha of {self._peer}. alpha=0 means no decay."
+            )
+        return found
+
+    def _held_rows(self, path: Any, data: Data) -> tuple[Held, IntArray]:
+        return held_targets(path.rows)
+
+    def _scheme(self, path: Any) -> Any:
+        if not isinstance(self.cv, str):
+            return FOLDS if self.cv is None else self.cv
+        if path.rows.design.n_rows < 2:
+            raise ValueError(
+                "X has n_samples=1, and cv='loo' leaves one out; expected at least "
+                f"two rows. Add rows, or use Tied{self._peer}."
+            )
+        return self.cv if self._can_leave_out(path) else FOLDS
+
+    @abstractmethod
+    def _can_leave_out(self, path: Any) -> bool:
+        """Whether single rows can be left out, and not folds alone."""
+
+    def _folds(self, n_folds: int, held: Held) -> list[tuple[IntArray, IntArray]]:
+        return list(KFold(n_folds).split(held.y))
+
+    def _check_training(self, model: Any) -> None:
+        """Accept every training set."""
 
 
 class Data(NamedTuple):

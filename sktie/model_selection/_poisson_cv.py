@@ -6,12 +6,11 @@ from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.model_selection import KFold
 from sklearn.utils import check_array
 
 from sktie._compat import Interval, StrOptions, with_callbacks
 from sktie._labels import check_weight
-from sktie._typing import Decay, FloatArray, HandleUnknown, IntArray, Solver
+from sktie._typing import Decay, HandleUnknown, Solver
 from sktie._validation import check_parameters
 from sktie.linear_model._counts import (
     POISSON_REMEDIES,
@@ -21,8 +20,8 @@ from sktie.linear_model._counts import (
     check_exposure,
 )
 from sktie.linear_model._poisson import TiedPoissonRegressor
-from sktie.model_selection._holding_out import FOLDS, Data, HoldingOut, strengths_of
-from sktie.model_selection._scores import CountScores, GridScores, Held, held_targets
+from sktie.model_selection._holding_out import Data, HoldingOutNumbers
+from sktie.model_selection._scores import CountScores, GridScores
 from sktie.model_selection._tied_cv import MOST_NUMBERS
 
 #: What is passed on to the model.
@@ -43,7 +42,7 @@ PASSED = (
 )
 
 
-class TiedPoissonRegressorCV(HoldingOut, TiedCountRegressor):
+class TiedPoissonRegressorCV(HoldingOutNumbers, TiedCountRegressor):
     """`TiedPoissonRegressor` with `tie` and `alpha` chosen by cross-validation.
 
     For every alpha a path of fits runs from separate to shared, each from where the
@@ -169,7 +168,7 @@ class TiedPoissonRegressorCV(HoldingOut, TiedCountRegressor):
     (5, 4)
     """
 
-    _decay_name = "alpha"
+    _decay_name, _peer = "alpha", "PoissonRegressor"
     _tie_range = 1e-5, 1e2
 
     _parameter_constraints: ClassVar[dict[str, list[Any] | str]] = {
@@ -272,44 +271,11 @@ class TiedPoissonRegressorCV(HoldingOut, TiedCountRegressor):
         parameters = {name: getattr(self, name) for name in PASSED}
         return TiedPoissonRegressor(**parameters | {"handle_unknown": handle_unknown})
 
-    def _decay_grid(self) -> FloatArray:
-        found = np.unique(strengths_of("alphas", self.alphas))
-        if not len(found) or found[0] < 0 or np.isinf(found[-1]):
-            raise ValueError(
-                f"alphas={self.alphas!r}; expected numbers from 0 up, at least one, as "
-                "alpha of PoissonRegressor. alpha=0 means no decay."
-            )
-        return found
-
-    def _fold_model(self, path: Any) -> Any:
-        model = self._model("shared")
-        if path.rows.graph is not None:
-            # A fold may lack domains: their labels must be known.
-            model.graph = path.rows.graph
-        return model
-
     def _path(self, model: Any, rows: Any, crew: Any) -> CountPath:
         return CountPath(model, rows, crew)
 
     def _new_scores(self, shape: tuple[int, int], n_domains: int) -> GridScores:
         return CountScores(self.scoring, shape, n_domains)
 
-    def _held_rows(self, path: Any, data: Data) -> tuple[Held, IntArray]:
-        return held_targets(path.rows)
-
-    def _scheme(self, path: Any) -> Any:
-        if not isinstance(self.cv, str):
-            return FOLDS if self.cv is None else self.cv
-        if path.rows.design.n_rows < 2:
-            raise ValueError(
-                "X has n_samples=1, and cv='loo' leaves one out; expected at least "
-                "two rows. Add rows, or use TiedPoissonRegressor."
-            )
-        many = self.graph is not None or path.n_numbers > MOST_NUMBERS
-        return FOLDS if many else self.cv
-
-    def _folds(self, n_folds: int, held: Held) -> list[tuple[IntArray, IntArray]]:
-        return list(KFold(n_folds).split(held.y))
-
-    def _check_training(self, model: Any) -> None:
-        """Accept every training set."""
+    def _can_leave_out(self, path: Any) -> bool:
+        return self.graph is None and path.n_numbers <= MOST_NUMBERS

@@ -5,22 +5,18 @@ from __future__ import annotations
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
-import numpy as np
 from sklearn.linear_model import Ridge
-from sklearn.model_selection import KFold
 
 from sktie._compat import Interval, StrOptions, with_callbacks
-from sktie._typing import Decay, FloatArray, HandleUnknown, IntArray, MetricName
+from sktie._typing import Decay, FloatArray, HandleUnknown, MetricName
 from sktie._validation import check_parameters
 from sktie.linear_model._ridge import TiedRidge
 from sktie.linear_model._ridge_inference import RidgeInference
 from sktie.linear_model._ridge_updates import REMEDIES
-from sktie.model_selection._holding_out import FOLDS, Data, HoldingOut, strengths_of
+from sktie.model_selection._holding_out import Data, HoldingOutNumbers
 from sktie.model_selection._scores import (
     GridScores,
-    Held,
     TargetScores,
-    held_targets,
 )
 
 #: What is passed on to the model.
@@ -40,7 +36,7 @@ PASSED = (
 )
 
 
-class TiedRidgeCV(HoldingOut, RidgeInference):
+class TiedRidgeCV(HoldingOutNumbers, RidgeInference):
     """`TiedRidge` with `tie` and `alpha` chosen by exact leave-one-out or folds.
 
     Least squares predict by a linear smoother, so that leaving a row out takes its
@@ -162,7 +158,7 @@ class TiedRidgeCV(HoldingOut, RidgeInference):
     (3, 10)
     """
 
-    _decay_name = "alpha"
+    _decay_name, _peer = "alpha", "Ridge"
     _multi_output = True
 
     _parameter_constraints: ClassVar[dict[str, list[Any] | str]] = {
@@ -251,45 +247,14 @@ class TiedRidgeCV(HoldingOut, RidgeInference):
         parameters = {name: getattr(self, name) for name in PASSED}
         return TiedRidge(**parameters | {"handle_unknown": handle_unknown})
 
-    def _decay_grid(self) -> FloatArray:
-        found = np.unique(strengths_of("alphas", self.alphas))
-        if not len(found) or found[0] < 0 or np.isinf(found[-1]):
-            raise ValueError(
-                f"alphas={self.alphas!r}; expected numbers from 0 up, at least one, as "
-                "alpha of Ridge. alpha=0 means no decay."
-            )
-        return found
-
     def _path(self, model: Any, rows: Any, crew: Any) -> Any:
         return model._path(rows, crew)
-
-    def _fold_model(self, path: Any) -> Any:
-        model = self._model("shared")
-        if path.rows.graph is not None:
-            # A fold may lack domains: their labels must be known.
-            model.graph = path.rows.graph
-        return model
 
     def _new_scores(self, shape: tuple[int, int], n_domains: int) -> GridScores:
         return TargetScores(self.scoring, self._flat_target, shape, n_domains)
 
-    def _held_rows(self, path: Any, data: Data) -> tuple[Held, IntArray]:
-        return held_targets(path.rows)
-
-    def _scheme(self, path: Any) -> Any:
-        if isinstance(self.cv, str) and path.rows.design.n_rows < 2:
-            raise ValueError(
-                "X has n_samples=1, and cv='loo' leaves one out; expected at least "
-                "two rows. Add rows, or use TiedRidge."
-            )
-        related = isinstance(self.cv, str) and self.graph is not None
-        return FOLDS if self.cv is None or related else self.cv
-
-    def _folds(self, n_folds: int, held: Held) -> list[tuple[IntArray, IntArray]]:
-        return list(KFold(n_folds).split(held.y))
-
-    def _check_training(self, model: Any) -> None:
-        """Accept every training set."""
+    def _can_leave_out(self, path: Any) -> bool:
+        return self.graph is None
 
     def _check_target(self, y: FloatArray, weight: FloatArray | None) -> None:
         """Accept every number."""

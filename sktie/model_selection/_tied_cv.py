@@ -322,13 +322,6 @@ class TiedLogisticRegressionCV(HoldingOut, InferenceMixin, TiedLinearClassifier)
     def _decay_grid(self) -> FloatArray:
         return grid_of_Cs(self.Cs)
 
-    def _fold_model(self, path: Any) -> Any:
-        model = self._model("shared")
-        if path.rows.graph is not None:
-            # A fold may lack domains: their labels must be known.
-            model.graph = path.rows.graph
-        return model
-
     def _path(self, model: Any, rows: Any, crew: Any) -> Path:
         found = Path(model, rows, crew)
         model._check_room(found.problem(1.0, 1.0))
