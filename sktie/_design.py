@@ -484,16 +484,19 @@ class Design:
         for part in block.segments:
             yield part, rows[part.start : part.stop]
 
+    def places(self, block: Block) -> slice | IntArray:
+        """Return where in X the rows of a block are."""
+        place = slice(block.start, block.stop)
+        return place if self.order is None else self.order[place]
+
     def predict(self, members: FloatArray) -> FloatArray:
         """Return the raw predictions of all rows, in the order of X."""
         slopes, intercepts = self.widen(members)
         out = np.empty((self.n_rows, members.shape[1]), dtype=self.dtype)
         for lane in self.lanes:
             for block in lane:
-                place: slice | IntArray = slice(block.start, block.stop)
-                if self.order is not None:
-                    place = self.order[place]
-                out[place] = self.raw(block, self.rows(block), slopes, intercepts)
+                raw = self.raw(block, self.rows(block), slopes, intercepts)
+                out[self.places(block)] = raw
         return out
 
     def sample(self, chosen: IntArray) -> Design:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from scipy.special import logsumexp
 
@@ -42,9 +40,7 @@ def log_odds_of(
     for domain, blocks in design.domain_blocks(n_outputs):
         covariance = covariances[domain].reshape(shape)
         for block in blocks:
-            place: Any = slice(block.start, block.stop)
-            if design.order is not None:
-                place = design.order[place]
+            place = design.places(block)
             rows = design.dense_rows(block)
             found, gradient = _gradients(raw[place].astype(np.float64), basis)
             variance = np.einsum(

@@ -230,9 +230,7 @@ class RidgeInference(TiedLinearRegressor):
         n_known = len(known["members"])
         for domain, blocks in design.tall_blocks:
             for block in blocks:
-                place: Any = slice(block.start, block.stop)
-                if design.order is not None:
-                    place = design.order[place]
+                place = design.places(block)
                 rows = design.features(block)
                 if hasattr(self, "domains_") and domain == n_known:
                     covariance = self._unit_covariance(n_known)
