@@ -30,6 +30,7 @@ from sktie._loss import Loss, classification_loss
 from sktie._parallel import Workers, workers
 from sktie._prior import check_unlabeled
 from sktie._problem import TiedProblem
+from sktie._row_sums import RowSums
 from sktie._tie import Tie, ToFixed, ToMean
 from sktie._typing import (
     Array,
@@ -604,10 +605,13 @@ class TiedLogisticRegression(UpdateMixin, TiedLinearClassifier):
         loss = classification_loss(len(self.classes_))
         shape = (design.n_domains, loss.n_outputs, design.n_coefs)
         return TiedProblem(
-            design=design,
-            loss=loss,
-            y=loss.encode(rows.y_index, rows.X.dtype),
-            weight=rows.weight,
+            RowSums(
+                design,
+                loss,
+                loss.encode(rows.y_index, rows.X.dtype),
+                rows.weight,
+                crew,
+            ),
             # The second derivative of the log-loss is at most 1/2.
             coordinates=coordinates_of(
                 self,
@@ -620,7 +624,6 @@ class TiedLogisticRegression(UpdateMixin, TiedLinearClassifier):
             ),
             decay=self._decays(design.n_features, 1.0),
             shared_decay=self.decay == "shared" and hasattr(self, "domains_"),
-            workers=crew,
             quadratic=rows.dependencies.quadratic(loss.n_outputs, design, rows.weight),
         )
 

@@ -76,7 +76,8 @@ class Path:
         self.rows = rows
         self.tol = float(model.tol if tol is None else tol)
         problem = model._problem(rows, crew)
-        self._base: TiedProblem = replace(problem, last=LastPass())
+        sums = replace(problem.rows, last=LastPass())
+        self._base: TiedProblem = replace(problem, sums=sums)
         self._solver = model._solver(self._base)
         self._last: FloatArray | None = None
         self._hessians: FloatArray | None = None

@@ -17,6 +17,7 @@ from sktie._compat import (
 )
 from sktie._parallel import Workers, workers
 from sktie._problem import TiedProblem
+from sktie._row_sums import RowSums
 from sktie._scalar_loss import Poisson
 from sktie._tie import Tie
 from sktie._typing import Decay, HandleUnknown, Solver
@@ -348,10 +349,7 @@ class TiedPoissonRegressor(TiedCountRegressor):
         steepest = float(y.max(initial=0.0)) + 1.0
         structure = self._narrowed_tie(rows).structure
         return TiedProblem(
-            design=design,
-            loss=Poisson(),
-            y=y,
-            weight=weight,
+            RowSums(design, Poisson(), y, weight, crew),
             coordinates=coordinates_of(
                 self,
                 rows.graph,
@@ -363,7 +361,6 @@ class TiedPoissonRegressor(TiedCountRegressor):
             ),
             decay=self._decays(design.n_features, 1.0),
             shared_decay=self.decay == "shared" and hasattr(self, "domains_"),
-            workers=crew,
             quadratic=rows.dependencies.quadratic(1, design, weight),
         )
 

@@ -14,6 +14,7 @@ from sktie._learned import LearnedCoordinates
 from sktie._parallel import Workers
 from sktie._problem import TiedProblem
 from sktie._related import RelatedCoordinates
+from sktie._row_sums import RowSums
 from sktie._scalar_loss import Squared
 from sktie._squares import SquaresMinimum, n_open
 from sktie._tie import Tie, ToMean
@@ -133,10 +134,7 @@ class RelatedRidgePath:
         model, rows = self.model, self.rows
         design = rows.design
         return TiedProblem(
-            design=design,
-            loss=Squared(),
-            y=np.ascontiguousarray(y),
-            weight=rows.weight,
+            RowSums(design, Squared(), np.ascontiguousarray(y), rows.weight, self.crew),
             coordinates=coordinates_of(
                 model,
                 rows.graph,
@@ -148,7 +146,6 @@ class RelatedRidgePath:
             ),
             decay=model._decays(design.n_features, 1.0),
             shared_decay=model.decay == "shared",
-            workers=self.crew,
             quadratic=rows.dependencies.quadratic(1, design, rows.weight),
         )
 
