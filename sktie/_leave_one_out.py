@@ -262,7 +262,7 @@ def _unforeseen(
     found -= np.einsum("jkl,ilj->ikj", rows.bend[place], moved)
     inside = np.flatnonzero((chosen >= block.start) & (chosen < block.stop))
     found[inside, :, chosen[inside] - block.start] = 0
-    return found @ others
+    return np.asarray(found @ others)
 
 
 def without_row(problem: TiedProblem, row: int) -> TiedProblem:

@@ -147,7 +147,7 @@ class TiedProblem:
         graph = isinstance(at, RelatedCoordinates) and not at.structure.nesting.exact
         if graph or isinstance(at, LearnedCoordinates):
             one_pass *= 3.0  # a step by conjugate gradients costs two passes more
-        return 2.5 + self.curvature_work / (HESSIAN_RATE * one_pass)
+        return float(2.5 + self.curvature_work / (HESSIAN_RATE * one_pass))
 
     def curvature(self, theta: FloatArray) -> Curvature:
         hessians = self.hessians(self.members(theta))
