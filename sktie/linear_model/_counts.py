@@ -9,8 +9,8 @@ import numpy as np
 from sklearn.linear_model import PoissonRegressor
 from sklearn.utils import check_array
 
-from sktie._compat import n_samples_of, set_glm_loss
-from sktie._labels import check_weight
+from sktie._compat import set_glm_loss
+from sktie._labels import check_exposure, check_weight
 from sktie._parallel import Workers
 from sktie._scalar_loss import Poisson
 from sktie._typing import FloatArray, IntArray
@@ -231,24 +231,3 @@ def as_rates(
     """Return rates, and exposures as their weights."""
     rate = y / (exposure if y.ndim == 1 else exposure[:, np.newaxis])
     return rate, exposure if weight is None else weight * exposure
-
-
-def check_exposure(sample_exposure: Any, X: Any) -> FloatArray | None:
-    """Return exposures as numbers, one for each row of X, or None."""
-    if sample_exposure is None:
-        return None
-    exposure: FloatArray = np.asarray(sample_exposure)
-    if exposure.dtype.kind == "O":
-        exposure = exposure.astype(np.float64)
-    if exposure.dtype.kind not in "biuf" or exposure.shape != (n_samples_of(X),):
-        raise ValueError(
-            f"sample_exposure has dtype {exposure.dtype} and shape {exposure.shape}, "
-            f"but X has {n_samples_of(X)} rows; expected one number for each row."
-        )
-    if not (np.isfinite(exposure).all() and (exposure > 0).all()):
-        wrong = exposure[~(np.isfinite(exposure) & (exposure > 0))][0]
-        raise ValueError(
-            f"sample_exposure holds {wrong}; expected positive finite numbers. Drop "
-            "rows that were not exposed."
-        )
-    return exposure.astype(np.float64)
