@@ -67,6 +67,14 @@ class LossSums(Protocol):
         """Return sums over a sample of the rows, where they are many."""
         ...
 
+    def remembering(self) -> LossSums:
+        """Return the same sums, which remember what their last pass has found.
+
+        Fits that begin where another ended need not look at the rows again, whatever
+        tie and decay.
+        """
+        ...
+
 
 @dataclass(frozen=True)
 class RowSums:
@@ -85,8 +93,7 @@ class RowSums:
     workers : Workers
         What runs the lanes.
     last : LastPass, optional
-        Where to keep what the last pass over the rows has found. Fits that begin where
-        another ended need not look at the rows again, whatever tie and decay.
+        Where to keep what the last pass over the rows has found.
     """
 
     design: Design
@@ -365,6 +372,10 @@ class RowSums:
             return first, into, offsets
 
         return self._gather(self.workers.map(lane, design.lanes))
+
+    def remembering(self) -> RowSums:
+        """Return the same sums, which remember what their last pass has found."""
+        return replace(self, last=LastPass())
 
     def starts(self, pooled: bool) -> list[float]:
         """Return raw predictions to start from: one for each domain, or for all."""

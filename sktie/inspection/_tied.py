@@ -14,7 +14,6 @@ from sktie._compat import n_samples_of
 from sktie._parallel import workers
 from sktie._prior import find_prior
 from sktie._problem import TiedProblem
-from sktie._row_sums import RowSums
 from sktie._scalar_loss import Squared
 from sktie._tie import Tie, TiedCoordinates, ToFixed
 from sktie._typing import FloatArray
@@ -172,11 +171,11 @@ class TiedRows:
         strengths = Tie(structure, model._strengths(design.n_features, tie))
         shape = design.n_domains, 1, design.n_coefs
         return TiedProblem(
-            RowSums(design, Squared(), rows.y[:, k], rows.weight, self.path.crew),
+            rows.sums(Squared(), self.path.crew, k),
             coordinates=TiedCoordinates(strengths, shape),
             decay=model._decays(design.n_features, self.C),
             shared_decay=model.decay == "shared" and hasattr(model, "domains_"),
-            quadratic=rows.dependencies.quadratic(1, design, rows.weight),
+            quadratic=rows.dependencies.quadratic(1, design, rows.mean_weight),
         )
 
     def members(self, stop: Any) -> FloatArray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,6 +17,7 @@ from sktie.linear_model._base import REMEDIES
 from sktie.linear_model._forms import check_counts
 from sktie.linear_model._path import NoMinimum, Path, Stop
 from sktie.linear_model._regressor import RegressionRows, TiedLinearRegressor
+from sktie.streams._apply import by_blocks
 
 #: Appended to scikit-learn's message for a parameter out of range.
 POISSON_REMEDIES = {
@@ -90,6 +90,7 @@ class TiedCountRegressor(TiedLinearRegressor):
             return ""
         return " Without decay (alpha=0) a minimum need not exist: try alpha=1e-6."
 
+    @by_blocks(lambda self: self._no_numbers())
     def predict(
         self, X: Any, *, sample_domain: Any = None, sample_exposure: Any = None
     ) -> FloatArray:
@@ -185,7 +186,7 @@ class CountPath:
     def __init__(
         self, model: Any, rows: RegressionRows, crew: Workers, tol: float | None = None
     ) -> None:
-        self.rows = model._related(_as_mean(rows))
+        self.rows = model._related(rows.weighing_one())
         self._path = Path(model, self.rows, crew, tol)
         self.tol = self._path.tol
         self.is_tied, self.n_numbers = self._path.is_tied, self._path.n_numbers
@@ -213,16 +214,6 @@ class CountPath:
 def inverse(alpha: float) -> float:
     """Return the C that has the decay alpha."""
     return 1.0 / alpha if alpha > 0 else float(np.inf)
-
-
-def _as_mean(rows: RegressionRows) -> RegressionRows:
-    """Return the same rows with weights whose sum is 1."""
-    design, weight = rows.design, rows.weight
-    if weight is None:
-        share = np.full(design.n_rows, 1.0 / design.n_rows)
-    else:
-        share = weight / weight.sum(dtype=np.float64)
-    return replace(rows, weight=share.astype(design.dtype))
 
 
 def as_rates(

@@ -14,7 +14,6 @@ from sktie._learned import LearnedCoordinates
 from sktie._parallel import Workers
 from sktie._problem import TiedProblem
 from sktie._related import RelatedCoordinates
-from sktie._row_sums import RowSums
 from sktie._scalar_loss import Squared
 from sktie._squares import SquaresMinimum, n_open
 from sktie._tie import Tie, ToMean
@@ -121,7 +120,7 @@ class RelatedRidgePath:
     def __init__(self, model: Any, rows: RegressionRows, crew: Workers) -> None:
         check_metric(model)
         self.model, self.rows, self.crew = model, rows, crew
-        self._base = [self._problem(y) for y in rows.y.T]
+        self._base = [self._problem(k) for k in range(rows.y.shape[1])]
         self._last: list[FloatArray] | None = None
 
     @property
@@ -130,23 +129,22 @@ class RelatedRidgePath:
         weight = self.rows.weight
         return float(self.rows.design.n_rows if weight is None else weight.sum())
 
-    def _problem(self, y: FloatArray) -> TiedProblem:
+    def _problem(self, target: int) -> TiedProblem:
         model, rows = self.model, self.rows
         design = rows.design
         return TiedProblem(
-            RowSums(design, Squared(), np.ascontiguousarray(y), rows.weight, self.crew),
+            rows.sums(Squared(), self.crew, target),
             coordinates=coordinates_of(
                 model,
                 rows.graph,
                 Tie(ToMean(), np.ones(design.n_coefs)),
                 (design.n_domains, 1, design.n_coefs),
                 design,
-                rows.weight,
-                1.0,
+                rows.most_weight,
             ),
             decay=model._decays(design.n_features, 1.0),
             shared_decay=model.decay == "shared",
-            quadratic=rows.dependencies.quadratic(1, design, rows.weight),
+            quadratic=rows.dependencies.quadratic(1, design, rows.mean_weight),
         )
 
     def fit(self, tie: float, alpha: float, tie_intercept: Any = None) -> RelatedStop:
