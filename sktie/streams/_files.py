@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import mmap
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, final
 
@@ -13,8 +15,10 @@ import numpy as np
 from sktie._typing import Array
 
 #: A block, and the most rows of one: places of rows in it then need two bytes.
-BLOCK_BYTES = 1 << 24
+BLOCK_BYTES = 1 << 26
 BLOCK_ROWS = 1 << 16
+#: Linux maps a whole block at once then (MADV_POPULATE_READ), and not page by page.
+POPULATE = 22 if sys.platform == "linux" else None
 #: Memory maps up to this size are fitted as arrays in memory are.
 MAPPED_BYTES = 1 << 30
 
@@ -143,11 +147,15 @@ class ArrayStream(RowStream):
         start = sum(self.sizes[:first])
         for size in self.sizes[first:last]:
             pieces = list(self._pieces(start, start + size))
+            for piece in pieces:
+                _advise(*piece, POPULATE)
             parts = [array[a:b] for array, a, b in pieces]
             yield parts[0] if len(parts) == 1 else np.concatenate(parts)
             del parts
             for piece in pieces:
-                _forget(*piece)
+                # The system would let go of these pages too, but late: until then
+                # other programs lack the memory.
+                _advise(*piece, getattr(mmap, "MADV_DONTNEED", None))
             start += size
 
     def _pieces(self, start: int, stop: int) -> Iterator[tuple[Array, int, int]]:
@@ -159,14 +167,11 @@ class ArrayStream(RowStream):
             start, stop = start - len(array), stop - len(array)
 
 
-def _forget(array: Array, start: int, stop: int) -> None:
-    """Let go of the memory that some rows of a mapped file were read into.
-
-    The system would do so too, but late: until then other programs lack it.
-    """
+def _advise(array: Array, start: int, stop: int, advice: int | None) -> None:
+    """Tell the system what is about to happen to some rows of a mapped file."""
     mapped: Any = getattr(array, "_mmap", None)
     kept = getattr(array, "mode", None) not in ("r", "r+")  # changes only in memory
-    if mapped is None or kept or not hasattr(mapped, "madvise"):
+    if mapped is None or kept or advice is None or not hasattr(mapped, "madvise"):
         return
     base = np.frombuffer(mapped, np.uint8).ctypes.data
     row, item = array.strides[0], array.dtype.itemsize
@@ -182,7 +187,8 @@ def _forget(array: Array, start: int, stop: int) -> None:
         ]
     for begin, length in spans:
         page = begin - begin % mmap.PAGESIZE
-        mapped.madvise(mmap.MADV_DONTNEED, page, length + begin - page)
+        with suppress(OSError):  # older systems do not know all advice
+            mapped.madvise(advice, page, length + begin - page)
 
 
 @final
