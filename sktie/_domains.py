@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any, NamedTuple
@@ -80,7 +80,8 @@ def check_columns(estimator: Any, X: Any, reset: bool) -> None:
             "X is a LazyFrame, which has no rows yet; expected a data frame. Pass "
             "X.collect()."
         )
-    if getattr(X, "ndim", 2) == 1:
+    bare = isinstance(X, Mapping | Sequence) and not (len(X) and isinstance(X, list))
+    if getattr(X, "ndim", 2) == 1 or (bare and not is_frame(X)):
         check_array(X, dtype=None, estimator=estimator)  # raises: expected 2-D
     validate_data(estimator, X, reset=reset, skip_check_array=True)
 
@@ -327,7 +328,10 @@ def encode_domains(labels: Any, source: str, n_samples: int) -> Domains:
     n_samples : int
         Number of rows of X.
     """
-    labels = _as_labels(labels)
+    try:
+        labels = _as_labels(labels)
+    except (TypeError, ValueError):
+        labels = np.array(None)
     if labels.ndim != 1 or len(labels) != n_samples:
         raise ValueError(
             f"{source} has shape {labels.shape}, but X has {n_samples} rows; expected "
@@ -347,7 +351,14 @@ def encode_domains(labels: Any, source: str, n_samples: int) -> Domains:
 
 def _encode_objects(labels: Array, source: str) -> Domains:
     values = labels.tolist()
-    distinct = list(dict.fromkeys(values))
+    try:
+        distinct = list(dict.fromkeys(values))
+    except TypeError:
+        kinds = sorted({type(value).__name__ for value in values})
+        raise ValueError(
+            f"{source} holds objects of the types {kinds}, which are no labels; "
+            "expected strings or integers, one for each row. Convert them to strings."
+        ) from None
     if any(_is_missing(value) for value in distinct):
         raise ValueError(_missing(source, sum(_is_missing(value) for value in values)))
     if all(isinstance(value, str) for value in distinct):
@@ -380,6 +391,7 @@ def _is_missing(value: Any) -> bool:
 
 
 def _integral(labels: FloatArray, source: str) -> IntArray:
+    labels = labels.astype(np.float64)
     if np.isnan(labels).any():
         raise ValueError(_missing(source, int(np.isnan(labels).sum())))
     if np.isinf(labels).any():

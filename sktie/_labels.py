@@ -105,13 +105,15 @@ def encode_sample(
 
 def labelled_rows(y: Array, unlabeled: Any) -> Array:
     """Return which rows have a label; some must."""
-    if isinstance(unlabeled, (bool, np.bool_)):
+    if isinstance(unlabeled, (bool, np.bool_)) or np.ndim(unlabeled) > 0:
         raise ValueError(
             f"unlabeled={unlabeled!r} is no mark of rows; expected the label in y of "
             "rows that have none, such as -1, or None where every label is a class."
         )
     chosen = np.ones(len(y), dtype=bool)
     if y.dtype.kind == "O" or (y.dtype.kind in "US") == isinstance(unlabeled, str):
+        if y.dtype.kind == "V":
+            check_classification_targets(y)
         chosen = np.asarray(y != unlabeled, dtype=bool)
     kinds = {type(label) for label in y[chosen]} if y.dtype.kind == "O" else set()
     if str in kinds and len(kinds) > 1:
@@ -173,13 +175,25 @@ def check_weight(sample_weight: Any, X: Matrix) -> FloatArray | None:
     """Return the weights, or None; some row must weigh something."""
     if sample_weight is None:
         return None
-    given = np.asarray(sample_weight)
+    try:
+        given = np.asarray(sample_weight)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"sample_weight is a {type(sample_weight).__name__} that holds no numbers; "
+            "expected one for each row of X. Pass an array."
+        ) from None
     if given.dtype.kind in "biuf" and given.size and not given.any():
         raise ValueError(
             "All sample weights are zero; expected at least one positive weight. "
             "Leave sample_weight out to weigh all rows alike."
         )
     weight: FloatArray = check_sample_weight(sample_weight, X)
+    total, limits = weight.sum(dtype=np.float64), np.finfo(weight.dtype)
+    if not limits.tiny / limits.eps <= total <= limits.max * limits.eps:
+        raise ValueError(
+            f"sample_weight adds up to {total:g}, which is too small or too large to "
+            f"compute with in {weight.dtype}. Divide the weights by their mean."
+        )
     return weight
 
 
@@ -189,6 +203,7 @@ def encode_classes(y: Array, weight: FloatArray | None) -> tuple[Array, IntArray
     Rows of weight zero may have a class that no other row has; they get index 0.
     """
     if y.dtype.kind not in "biuUS":
+        check_one_kind(y)
         check_classification_targets(y)
     classes = _distinct(y if weight is None else y[weight > 0])
     if len(classes) == 0:
@@ -212,8 +227,21 @@ def encode_classes(y: Array, weight: FloatArray | None) -> tuple[Array, IntArray
     return classes, index
 
 
+def check_one_kind(y: Array) -> None:
+    """Check that labels in an array of objects can be put in order."""
+    if y.dtype.kind != "O":
+        return
+    kinds = sorted({type(label).__name__ for label in y.ravel().tolist()})
+    if len(kinds) > 1 and {"str", "bytes", "NoneType", "NAType"} & set(kinds):
+        raise ValueError(
+            f"y mixes labels of the types {kinds}; expected all strings or all "
+            "numbers, and none missing. Convert them, for example with .astype(str)."
+        )
+
+
 def _distinct(y: Array) -> Array:
     """Return the sorted distinct values, without a sort where few integers occur."""
+    check_one_kind(y)
     if y.dtype.kind in "iu" and len(y):
         low, high = int(y.min()), int(y.max())
         if high - low < 256:
@@ -242,20 +270,40 @@ def classes_to_come(classes: Any, known: Array | None) -> Array:
         Those of the first call, if this is not the first.
     """
     if known is None:
-        named: Array = np.unique(np.asarray(classes))
+        named = _named(classes)
         if len(named) < 2:
             raise ValueError(
                 f"classes={np.asarray(classes).tolist()} names one class; expected "
                 "all that will ever occur, at least two classes. Name the others."
             )
         return named
-    if classes is not None and not np.array_equal(np.unique(classes), known):
+    if classes is not None and not np.array_equal(_named(classes), known):
         raise ValueError(
             f"classes={np.asarray(classes).tolist()}, but the first call of "
             f"partial_fit had {known.tolist()}. Leave `classes` out, or start with a "
             "new estimator."
         )
     return known
+
+
+def _named(classes: Any) -> Array:
+    """Return the distinct labels that a user has named."""
+    try:
+        given = np.asarray(classes)
+    except (TypeError, ValueError):
+        given = np.array(None)
+    if given.ndim != 1 or not len(given) or given.dtype.kind not in "biufUSO":
+        raise ValueError(
+            f"classes={classes!r}; expected all labels that will ever occur in y, in "
+            "one row. Pass them as classes=np.unique(y)."
+        )
+    missing = given.dtype.kind == "f" and bool(np.isnan(given).any())
+    if missing or (given.dtype.kind == "O" and any(x is None for x in given)):
+        raise ValueError(
+            f"classes={classes!r} holds a missing label; expected all labels that will "
+            "ever occur in y. Leave it out."
+        )
+    return _distinct(given)
 
 
 def index_of_known(y: Array, classes: Array, name: str) -> IntArray:

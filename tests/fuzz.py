@@ -33,6 +33,7 @@ from tests.fuzz_judge import (
     state_flaws,
 )
 from tests.fuzz_subjects import SUBJECTS, fitted
+from tests.kinds import N
 from tests.oddities import oddities
 
 #: Seconds that a call may take; all of them take much less.
@@ -101,7 +102,9 @@ def arguments(case):
     for name, oddity in case.odd.items():
         plain = name.lstrip("*")
         make = oddities(plain, numbers=subject.numbers)[oddity]
-        value = make(copy.deepcopy(subject.given.get(plain)))
+        valid = subject.given.get(plain)
+        valid = np.arange(N) % 3 if valid is None else copy.deepcopy(valid)
+        value = make(valid)
         (parameters if name.startswith("*") else given)[plain] = value
     if isinstance(given.get("estimator"), str) and given["estimator"] in SUBJECTS:
         given["estimator"] = copied(fitted(given["estimator"]))
@@ -168,7 +171,11 @@ def judge_method(case, model, given, parameters, seconds=LIMIT):
 def prediction_flaws(model, given, seconds):
     """Return what is wrong with what a model says of the rows that it was fitted to."""
     wanted = SUBJECT_ARGUMENTS[type(model)]
-    more = {k: given[k] for k in ("X", "sample_domain", "sample_exposure") if k in given and k in wanted}
+    more = {
+        k: given[k]
+        for k in ("X", "sample_domain", "sample_exposure")
+        if k in given and k in wanted
+    }
     if any(hasattr(value, "__next__") for value in more.values()):
         return []  # read already
     verdict = judged(lambda: model.predict(**more), seconds)

@@ -162,7 +162,9 @@ def _images():
             random_state=0,
         )
 
-    return Subject("SharedConvClassifier, images", make, dict.fromkeys(methods_of(make())), given)
+    return Subject(
+        "SharedConvClassifier, images", make, dict.fromkeys(methods_of(make())), given
+    )
 
 
 def _priors():
@@ -213,9 +215,19 @@ def _report_methods():
 
 
 def _functions():
-    yield Subject("tying_penalty", None, {"tying_penalty": sktie.tying_penalty}, {"w_a": np.ones(3), "w_b": np.zeros(3)})
+    yield Subject(
+        "tying_penalty",
+        None,
+        {"tying_penalty": sktie.tying_penalty},
+        {"w_a": np.ones(3), "w_b": np.zeros(3)},
+    )
     yield Subject("load_heart_sites", None, {"load_heart_sites": load_heart_sites})
-    yield Subject("FeatureTie", None, {"FeatureTie": sktie.FeatureTie}, {"features": [0, 1], "strength": 1.0})
+    yield Subject(
+        "FeatureTie",
+        None,
+        {"FeatureTie": sktie.FeatureTie},
+        {"features": [0, 1], "strength": 1.0},
+    )
 
     def split(cv, unlabeled, X, y, groups):
         return list(LabeledSplit(cv, unlabeled=unlabeled).split(X, y, groups))
@@ -244,7 +256,11 @@ def _functions():
     for name, (subject, numbers) in tables.items():
         of = SUBJECTS[subject]
         given = {
-            **{key: of.given[key] for key in ("X", "y", "sample_domain") if key in of.given},
+            **{
+                key: of.given[key]
+                for key in ("X", "y", "sample_domain")
+                if key in of.given
+            },
             "sample_weight": np.ones(N),
             "sample_exposure": np.ones(N),
             "estimator": subject,
@@ -261,7 +277,14 @@ def _functions():
         "FeatureMapDisplay": inspection.FeatureMapDisplay.from_estimator,
         "ReceptiveFieldDisplay": inspection.ReceptiveFieldDisplay.from_estimator,
     }
-    given = {"estimator": of.name, "X": of.given["X"], "max_shift": 1, "layer": 0, "unit": (1, 1), "pixel": (2, 2)}
+    given = {
+        "estimator": of.name,
+        "X": of.given["X"],
+        "max_shift": 1,
+        "layer": 0,
+        "unit": (1, 1),
+        "pixel": (2, 2),
+    }
     yield Subject("inspection, images", None, images, given)
     total, kernels, maps, field_of, relatedness = _report_methods()
     yield Subject(

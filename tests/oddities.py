@@ -152,7 +152,9 @@ SAME = {
     "memmap": memmap,
     "object": lambda v: np.asarray(v).astype(object),
     "masked, nothing masked": lambda v: np.ma.masked_array(v),
-    "masked": lambda v: np.ma.masked_array(v, np.arange(np.size(v)).reshape(v.shape) < 1),
+    "masked": lambda v: np.ma.masked_array(
+        v, np.arange(np.size(v)).reshape(v.shape) < 1
+    ),
     "matrix": matrix,
     "array protocol": NotAnArray,
     "big-endian": lambda v: v.astype(v.dtype.newbyteorder(">")),
@@ -181,9 +183,11 @@ OTHER = {
     "liar": lambda v: Liar(),
     "ragged": lambda v: [[1.0, 2.0], [1.0]] * (len(v) // 2),
     "Nones": lambda v: [None] * len(v),
-    "complex": lambda v: np.asarray(v, dtype=complex) + 1j
-    if np.asarray(v).dtype.kind in "fiub"
-    else None,
+    "complex": lambda v: (
+        np.asarray(v, dtype=complex) + 1j
+        if np.asarray(v).dtype.kind in "fiub"
+        else None
+    ),
     "dates": lambda v: np.full(np.shape(v), np.datetime64("2020-01-01")),
     "durations": lambda v: np.full(np.shape(v), np.timedelta64(1, "s")),
     "void": lambda v: np.zeros(np.shape(v), dtype="V4"),
@@ -196,9 +200,7 @@ ROWS = {
     **SAME,
     **OTHER,
     # Numbers of another kind.
-    **{
-        kind: lambda v, kind=kind: np.clip(v, 0, 100).astype(kind) for kind in INTEGERS
-    },
+    **{kind: lambda v, kind=kind: np.clip(v, 0, 100).astype(kind) for kind in INTEGERS},
     "float16": lambda v: np.asarray(v, dtype=np.float16),
     "float32": lambda v: np.asarray(v, dtype=np.float32),
     "long double": lambda v: np.asarray(v, dtype=np.longdouble),
@@ -249,33 +251,38 @@ ROWS = {
     "zeros": lambda v: np.zeros(np.shape(v)),
     "-0": lambda v: -np.zeros(np.shape(v)),
     "1e300 and its opposite": lambda v: np.where(np.asarray(v) > 0, 1e300, -1e300),
-    "columns of 1e-12 to 1e12": lambda v: flat(v)
-    * np.logspace(-12, 12, flat(v).shape[1]),
+    "columns of 1e-12 to 1e12": lambda v: (
+        flat(v) * np.logspace(-12, 12, flat(v).shape[1])
+    ),
     "equal columns": lambda v: np.repeat(flat(v)[:, :1], flat(v).shape[1], axis=1),
     "equal rows": lambda v: np.repeat(v[:1], len(v), axis=0),
     "far from 0": lambda v: np.asarray(v) + 1e12,
     "integers beyond 64 bits": lambda v: np.full(np.shape(v), 10**30, dtype=object),
     # Frames.
     "pandas": frame,
-    "pandas, names": lambda v: frame(v, list("abcdefgh")[: flat(v).shape[1]])
-    if flat(v).shape[1] < 9
-    else frame(v),
+    "pandas, names": lambda v: (
+        frame(v, list("abcdefgh")[: flat(v).shape[1]])
+        if flat(v).shape[1] < 9
+        else frame(v)
+    ),
     "pandas, equal names": lambda v: frame(v, ["x"] * flat(v).shape[1]),
     "pandas, numbers for names": lambda v: pd.DataFrame(flat(v)),
     "pandas, mixed names": lambda v: frame(v, [*range(flat(v).shape[1] - 1), "x"]),
     "pandas, empty names": lambda v: frame(v, [""] * flat(v).shape[1]),
-    "pandas, unicode names": lambda v: frame(
-        v, ["é", "é", "\U0001f600", "\x00", "x y"][: flat(v).shape[1]]
-    )
-    if flat(v).shape[1] < 6
-    else frame(v),
+    "pandas, unicode names": lambda v: (
+        frame(v, ["é", "é", "\U0001f600", "\x00", "x y"][: flat(v).shape[1]])
+        if flat(v).shape[1] < 6
+        else frame(v)
+    ),
     "pandas, index": lambda v: frame(v).set_index(np.arange(len(v))[::-1]),
     "pandas, equal index": lambda v: frame(v).set_index(np.zeros(len(v), dtype=int)),
     "pandas, NaN": lambda v: frame(at(v, 0, np.nan)),
     "pandas, Float64": lambda v: frame(v).astype("Float64"),
     "pandas, NA": lambda v: frame(at(v, 0, np.nan)).astype("Float64"),
     "pandas, Int64": lambda v: frame(np.clip(v, 0, 9).astype(int)).astype("Int64"),
-    "pandas, categories": lambda v: frame(np.clip(v, 0, 2).astype(int)).astype("category"),
+    "pandas, categories": lambda v: frame(np.clip(v, 0, 2).astype(int)).astype(
+        "category"
+    ),
     "pandas, sparse": lambda v: frame(v).astype(pd.SparseDtype(float, 0.0)),
     "pandas, levels": lambda v: pd.DataFrame(
         flat(v),
@@ -285,11 +292,15 @@ ROWS = {
     "pandas, dates": lambda v: frame(v).assign(x0=pd.Timestamp("2020-01-01")),
     "pandas, a column less": lambda v: frame(v).iloc[:, :-1],
     "pandas series": lambda v: pd.Series(np.asarray(v).ravel()),
-    "polars": lambda v: pl.DataFrame(flat(v), schema=[f"x{i}" for i in range(flat(v).shape[1])]),
+    "polars": lambda v: pl.DataFrame(
+        flat(v), schema=[f"x{i}" for i in range(flat(v).shape[1])]
+    ),
     "polars, null": lambda v: pl.DataFrame(
         {f"x{i}": [None, *column[1:]] for i, column in enumerate(flat(v).T.tolist())}
     ),
-    "polars, words": lambda v: pl.DataFrame({"x0": ["a"] * len(v), "x1": ["b"] * len(v)}),
+    "polars, words": lambda v: pl.DataFrame(
+        {"x0": ["a"] * len(v), "x1": ["b"] * len(v)}
+    ),
     "polars, lazy": lambda v: pl.DataFrame(flat(v)).lazy(),
     "pyarrow": lambda v: pa.table({f"x{i}": c for i, c in enumerate(flat(v).T)}),
     "pyarrow, null": lambda v: pa.table(
@@ -365,7 +376,9 @@ LABELS = {
     "dates in turn": lambda v: np.asarray(
         cycle(v, ["2020-01-01", "2021-01-01"]), dtype="datetime64[D]"
     ),
-    "datetime": lambda v: cycle(v, [datetime.date(2020, 1, 1), datetime.date(2021, 1, 1)]),
+    "datetime": lambda v: cycle(
+        v, [datetime.date(2020, 1, 1), datetime.date(2021, 1, 1)]
+    ),
     "tuples": lambda v: cycle(v, [("a", 1), ("b", 2)]),
     "objects": lambda v: cycle(v, [object(), object()]),
     "functions": lambda v: cycle(v, [len, max]),
@@ -380,7 +393,9 @@ LABELS = {
     "series, string": lambda v: pd.Series(cycle(v, ["a", "b"]), dtype="string"),
     "series, NA": lambda v: pd.Series(cycle(v, ["a", None]), dtype="string"),
     "categories": lambda v: pd.Categorical(v, categories=[*np.unique(v), 99]),
-    "series of categories": lambda v: pd.Series(cycle(v, ["b", "a"])).astype("category"),
+    "series of categories": lambda v: pd.Series(cycle(v, ["b", "a"])).astype(
+        "category"
+    ),
     "categories, NaN": lambda v: pd.Categorical(cycle(v, ["a", None])),
     "intervals": lambda v: pd.Series(pd.cut(np.arange(len(v)), 2)),
     "frame": lambda v: pd.DataFrame({"labels": v}),
@@ -388,9 +403,13 @@ LABELS = {
     "polars series": lambda v: pl.Series(np.asarray(v)),
     "polars words": lambda v: pl.Series(cycle(v, ["a", "b"])),
     "polars null": lambda v: pl.Series(cycle(v, ["a", None])),
-    "polars categories": lambda v: pl.Series(cycle(v, ["a", "b"]), dtype=pl.Categorical),
+    "polars categories": lambda v: pl.Series(
+        cycle(v, ["a", "b"]), dtype=pl.Categorical
+    ),
     "pyarrow array": lambda v: pa.array(v),
-    "pyarrow chunks": lambda v: pa.chunked_array([np.asarray(v)[:3], np.asarray(v)[3:]]),
+    "pyarrow chunks": lambda v: pa.chunked_array(
+        [np.asarray(v)[:3], np.asarray(v)[3:]]
+    ),
     "pyarrow dictionary": lambda v: pa.array(cycle(v, ["a", "b"])).dictionary_encode(),
     "unseen": lambda v: np.full(len(v), 777),
     "some unseen": lambda v: at(v, 0, 777).astype(int),
@@ -865,5 +884,22 @@ ROLES = {
 def oddities(name, *, numbers=False):
     """Return the table of an argument or parameter; ``numbers``: y holds these."""
     if name == "y":
-        return NUMBERS if numbers else {**LABELS, **{f"numbers: {k}": NUMBERS[k] for k in ("NaN", "inf", "fractions", "one 1e300", "two columns", "no columns")}}
+        return (
+            NUMBERS
+            if numbers
+            else {
+                **LABELS,
+                **{
+                    f"numbers: {k}": NUMBERS[k]
+                    for k in (
+                        "NaN",
+                        "inf",
+                        "fractions",
+                        "one 1e300",
+                        "two columns",
+                        "no columns",
+                    )
+                },
+            }
+        )
     return ROLES.get(name) or parameter(name)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from numbers import Integral
 from typing import Any
 
 import numpy as np
 
 from sktie._typing import Array, FloatArray
-from sktie.inspection._fitted import optional
+from sktie.inspection._fitted import check_axes, optional
 from sktie.inspection._tying_path import TyingPath, tying_path
 
 #: Okabe and Ito's colours, the darkest first, with lines and markers that tell domains
@@ -197,11 +198,11 @@ class TyingPathDisplay:
         """Return the row of coefficients of a class."""
         classes = self.path.classes.tolist()
         if self.path.coefs.shape[2] == 1:
-            if target is None or target == classes[1]:
+            if target is None or (np.ndim(target) == 0 and target == classes[1]):
                 return 0
             expected = f"None or {classes[1]!r}, whose log-odds the coefficients are"
         else:
-            if target in classes:
+            if np.ndim(target) == 0 and target in classes:
                 return int(classes.index(target))
             expected = f"one of the classes {classes}"
         raise ValueError(f"target={target!r}; expected {expected}.")
@@ -216,6 +217,11 @@ class TyingPathDisplay:
             return [int(feature) for feature in most]
         if isinstance(features, (str, Integral)):
             features = [features]
+        if not isinstance(features, Sized) or any(map(np.ndim, features)):
+            raise ValueError(
+                f"features={features!r}; expected a list of names or positions, or "
+                "None for those that the tie moves most."
+            )
         if not len(features):
             raise ValueError(
                 "features is empty; expected names or positions, or None for those "
@@ -401,6 +407,7 @@ class _Dial:
 
 def _panels(ax: Any, n_panels: int) -> Array:
     """Return panels, one below the other, inside an Axes if given."""
+    check_axes(ax)
     if ax is not None:
         ax.set_axis_off()
         step = 1 / n_panels

@@ -14,6 +14,7 @@ from sktie._domains import domain_index, encode_domains
 from sktie._loss import log_probability, most_probable, probability
 from sktie._prior import takes_sparse
 from sktie._typing import Array, FloatArray
+from sktie._validation import in_range
 from sktie.linear_model._base import TiedLinearModel
 from sktie.linear_model._path import NoMinimum
 
@@ -90,7 +91,7 @@ class TiedLinearClassifier(ClassifierMixin, TiedLinearModel):
         ndarray of shape (n_samples,) or (n_samples, n_classes)
             Raw predictions ``x'w_t + b_t``.
         """
-        raw = self._raw(X, sample_domain)
+        raw: FloatArray = in_range(self._raw, X, sample_domain)
         return raw[:, 0] if raw.shape[1] == 1 else raw
 
     def predict(self, X: Any, *, sample_domain: Any = None) -> Array:
@@ -108,7 +109,7 @@ class TiedLinearClassifier(ClassifierMixin, TiedLinearModel):
         ndarray of shape (n_samples,)
             Class labels.
         """
-        index = most_probable(self._raw(X, sample_domain))
+        index = most_probable(in_range(self._raw, X, sample_domain))
         return np.asarray(self.classes_[index])
 
     def predict_proba(self, X: Any, *, sample_domain: Any = None) -> FloatArray:
@@ -126,7 +127,7 @@ class TiedLinearClassifier(ClassifierMixin, TiedLinearModel):
         ndarray of shape (n_samples, n_classes)
             Probabilities, in the order of ``classes_``.
         """
-        return probability(self._raw(X, sample_domain))
+        return probability(in_range(self._raw, X, sample_domain))
 
     def predict_log_proba(self, X: Any, *, sample_domain: Any = None) -> FloatArray:
         """Return the logarithm of the probability of each class.
@@ -143,7 +144,7 @@ class TiedLinearClassifier(ClassifierMixin, TiedLinearModel):
         ndarray of shape (n_samples, n_classes)
             Log-probabilities, accurate where a probability rounds to 0 or 1.
         """
-        return log_probability(self._raw(X, sample_domain))
+        return log_probability(in_range(self._raw, X, sample_domain))
 
     def score(
         self, X: Any, y: Any, sample_weight: Any = None, *, sample_domain: Any = None

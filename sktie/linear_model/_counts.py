@@ -14,6 +14,7 @@ from sktie._labels import check_weight
 from sktie._parallel import Workers
 from sktie._scalar_loss import Poisson
 from sktie._typing import FloatArray, IntArray
+from sktie._validation import OUT_OF_RANGE, in_range, numbers_of_rows
 from sktie.linear_model._base import REMEDIES
 from sktie.linear_model._forms import check_counts
 from sktie.linear_model._path import NoMinimum, Path, Stop
@@ -111,7 +112,10 @@ class TiedCountRegressor(TiedLinearRegressor):
         """
         rate = super().predict(X, sample_domain=sample_domain)
         exposure = check_exposure(sample_exposure, X)
-        return rate if exposure is None else rate * exposure.astype(rate.dtype)
+        if exposure is None:
+            return rate
+        count: FloatArray = in_range(np.multiply, rate, exposure.astype(rate.dtype))
+        return count
 
     def score(
         self,
@@ -143,7 +147,7 @@ class TiedCountRegressor(TiedLinearRegressor):
             At most 1; 0 for one rate for all rows, as that of
             `sklearn.linear_model.PoissonRegressor`.
         """
-        raw = self._raw(X, sample_domain).astype(np.float64)
+        raw = in_range(self._raw, X, sample_domain).astype(np.float64)
         y = check_array(
             y, ensure_2d=False, dtype=np.float64, input_name="y", estimator=self
         ).reshape(-1)
@@ -159,9 +163,11 @@ class TiedCountRegressor(TiedLinearRegressor):
             y = y / exposure
             weight = exposure if weight is None else weight * exposure
         loss = Poisson()
-        deviance, _ = loss.value_gradient(y, raw, weight)
+        deviance = in_range(loss.value_gradient, y, raw, weight)[0]
         same = np.full_like(raw, loss.start(y, weight))
         null, _ = loss.value_gradient(y, same, weight)
+        if not np.isfinite(null):
+            raise ValueError(OUT_OF_RANGE)
         if null == 0:
             return 1.0 if deviance == 0 else 0.0
         return 1.0 - deviance / null
@@ -237,18 +243,11 @@ def check_exposure(sample_exposure: Any, X: Any) -> FloatArray | None:
     """Return exposures as numbers, one for each row of X, or None."""
     if sample_exposure is None:
         return None
-    exposure: FloatArray = np.asarray(sample_exposure)
-    if exposure.dtype.kind == "O":
-        exposure = exposure.astype(np.float64)
-    if exposure.dtype.kind not in "biuf" or exposure.shape != (n_samples_of(X),):
-        raise ValueError(
-            f"sample_exposure has dtype {exposure.dtype} and shape {exposure.shape}, "
-            f"but X has {n_samples_of(X)} rows; expected one number for each row."
-        )
+    exposure = numbers_of_rows("sample_exposure", sample_exposure, n_samples_of(X))
     if not (np.isfinite(exposure).all() and (exposure > 0).all()):
         wrong = exposure[~(np.isfinite(exposure) & (exposure > 0))][0]
         raise ValueError(
             f"sample_exposure holds {wrong}; expected positive finite numbers. Drop "
             "rows that were not exposed."
         )
-    return exposure.astype(np.float64)
+    return exposure

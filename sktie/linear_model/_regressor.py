@@ -18,6 +18,7 @@ from sktie._graph import DomainGraph
 from sktie._labels import check_weight
 from sktie._tie import Tie, ToFixed, ToMean
 from sktie._typing import FloatArray, IntArray
+from sktie._validation import check_numbers, in_range
 from sktie.linear_model._base import TiedLinearModel
 from sktie.linear_model._pair import resolve_regressor
 
@@ -107,6 +108,7 @@ class TiedLinearRegressor(RegressorMixin, TiedLinearModel):
     ) -> RegressionRows:
         """Validate the training rows, and bring those of each domain together."""
         X, skip, domains = read_columns(self, X, sample_domain, reset=True)
+        check_numbers(y)
         X, y = check_X_y(
             X,
             y,
@@ -193,7 +195,8 @@ class TiedLinearRegressor(RegressorMixin, TiedLinearModel):
         ndarray of shape (n_samples,) or (n_samples, n_targets)
             Predictions, in the shape of the y of `fit`.
         """
-        found = self._inverse_link(self._raw(X, sample_domain))
+        raw = in_range(self._raw, X, sample_domain)
+        found: FloatArray = in_range(self._inverse_link, raw)
         return found[:, 0] if self._flat_target else found
 
     def score(
@@ -218,7 +221,7 @@ class TiedLinearRegressor(RegressorMixin, TiedLinearModel):
             At most 1; 0 for the mean of y. The mean over the targets.
         """
         predicted = self.predict(X, sample_domain=sample_domain)
-        return float(r2_score(y, predicted, sample_weight=sample_weight))
+        return float(in_range(r2_score, y, predicted, sample_weight=sample_weight))
 
     def domain_estimator(self, label: Any) -> Any:
         """Return a plain regressor for one domain.

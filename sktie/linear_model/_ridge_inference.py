@@ -242,7 +242,12 @@ class RidgeInference(TiedLinearRegressor):
                     if covariance.shape[0] > rows.shape[1]:
                         rows = self._with_ones(rows)
                 unit[place] = np.einsum("ij,ij->i", rows @ covariance, rows) + alone
-        variance = np.maximum(unit, 0) + float(bool(noise))
+        if not isinstance(noise, (bool, np.bool_)):
+            raise ValueError(
+                f"noise={noise!r}; expected True or False. Use True for new targets, "
+                "False for their means."
+            )
+        variance = np.maximum(unit, 0) + float(noise)
         width = multiple * np.sqrt(np.multiply.outer(variance, self.sigma2_))
         width = width.reshape(predicted.shape)
         lower = (predicted - width).astype(self.coef_.dtype)

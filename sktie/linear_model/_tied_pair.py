@@ -16,7 +16,11 @@ from sklearn.utils import (
     check_X_y,
     get_tags,
 )
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import (
+    check_consistent_length,
+    check_is_fitted,
+    column_or_1d,
+)
 
 from sktie._compat import (
     WRAPPER_FRAMES,
@@ -40,7 +44,13 @@ from sktie._problem import TiedProblem
 from sktie._scalar_loss import ByDomain
 from sktie._tie import Tie, TiedCoordinates, ToMean
 from sktie._typing import Array, FloatArray, IntArray, Solver
-from sktie._validation import check_parameters, unchanged_on_error
+from sktie._validation import (
+    OUT_OF_RANGE,
+    check_parameters,
+    in_range,
+    overflow_noted,
+    unchanged_on_error,
+)
 from sktie.linear_model._base import REMEDIES
 from sktie.linear_model._forms import FORMS, Form, fitted, form_of
 from sktie.linear_model._solving import fastest, settled
@@ -319,6 +329,11 @@ class TiedPair(CallbackSupportMixin, MetaEstimatorMixin, VersionedEstimator):
                 "numbers; expected one column of numbers. Write the classes of the "
                 "other model as numbers too, such as 0 and 1."
             )
+        if numeric and not np.isfinite(y).all():
+            raise ValueError(
+                "y holds NaN or infinite numbers; expected finite ones. Drop these "
+                "rows."
+            )
         weight = check_weight(sample_weight, X)
         self.domains_, index = order_domains(domains, self.domains)
         order, bounds = group_rows(index, 2)
@@ -438,13 +453,17 @@ class TiedPair(CallbackSupportMixin, MetaEstimatorMixin, VersionedEstimator):
         if fit_intercept:
             members = np.column_stack([members, self.intercept_])
         design = Design(X, bounds, order=order, skip=skip, fit_intercept=fit_intercept)
-        raw = design.predict(members[:, np.newaxis])[:, 0]
+        raw = in_range(design.predict, members[:, np.newaxis])[:, 0]
         classes = [getattr(own, "classes_", None) for own in self.estimators_]
         kinds = [raw.dtype if own is None else own.dtype for own in classes]
         found = np.empty(len(raw), np.result_type(*kinds))
         for k, estimator in enumerate(self.estimators_):
             own = index == k
-            found[own] = FORMS[type(estimator)].predict(raw[own], classes[k])
+            form = FORMS[type(estimator)]
+            with overflow_noted() as noted:
+                found[own] = form.predict(raw[own], classes[k])
+            if noted:
+                raise ValueError(OUT_OF_RANGE)
         return found, index
 
     def score(
@@ -470,13 +489,16 @@ class TiedPair(CallbackSupportMixin, MetaEstimatorMixin, VersionedEstimator):
             D^2, on its rows alone.
         """
         predicted, index = self._predicted(X, sample_domain)
-        y = np.asarray(y)
-        weight = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight)
+        y = column_or_1d(y)
+        check_consistent_length(y, predicted)
+        placeholder = np.zeros((len(y), 1))
+        weight = check_weight(sample_weight, placeholder)
+        weight = np.ones(len(y)) if weight is None else weight
         total = 0.0
         for k, estimator in enumerate(self.estimators_):
             own = index == k
             if weight[own].sum() > 0:
                 form = FORMS[type(estimator)]
-                score = form.score(y[own], predicted[own], weight[own])
+                score = in_range(form.score, y[own], predicted[own], weight[own])
                 total += float(weight[own].sum()) * score
         return total / float(weight.sum())

@@ -94,7 +94,7 @@ def _heads(tie_pair: Any, n_domains: int | None) -> dict[str, Any]:
 def _as_tuple(name: str, value: Any) -> tuple[int, ...]:
     """Return counts as a tuple."""
     values = value if isinstance(value, (tuple, list, np.ndarray)) else (value,)
-    numbers = tuple(values)
+    numbers = tuple(values) if np.ndim(values) else (values,)
     if not all(_is_count(number) for number in numbers):
         raise ValueError(
             f"{name}={value!r}; expected a tuple of whole numbers of at least 1, one "

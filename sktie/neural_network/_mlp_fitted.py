@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from sktie._loss import most_probable, probability
 from sktie._persistence import VersionedEstimator
 from sktie._typing import Array, FloatArray
+from sktie._validation import in_range
 from sktie.neural_network._objective import hidden_units
 
 
@@ -45,7 +46,7 @@ class FittedMLP(ClassifierMixin, VersionedEstimator):
         ndarray of shape (n_samples,)
             Class labels.
         """
-        index = most_probable(self._raw(X))
+        index = most_probable(in_range(self._raw, X))
         return np.asarray(self.classes_[index])
 
     def predict_proba(self, X: Any) -> FloatArray:
@@ -61,7 +62,7 @@ class FittedMLP(ClassifierMixin, VersionedEstimator):
         ndarray of shape (n_samples, n_classes)
             Probabilities, in the order of ``classes_``.
         """
-        return probability(self._raw(X))
+        return probability(in_range(self._raw, X))
 
     def predict_log_proba(self, X: Any) -> FloatArray:
         """Return the logarithm of the probability of each class.
