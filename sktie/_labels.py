@@ -15,6 +15,7 @@ from sklearn.utils.validation import validate_data
 from sktie._compat import WRAPPER_FRAMES, check_sample_weight
 from sktie._domains import Domains
 from sktie._typing import Array, FloatArray, IntArray, Matrix
+from sktie._validation import as_array
 
 
 @dataclass(frozen=True)
@@ -105,15 +106,18 @@ def encode_sample(
 
 def labelled_rows(y: Array, unlabeled: Any) -> Array:
     """Return which rows have a label; some must."""
-    if isinstance(unlabeled, (bool, np.bool_)) or np.ndim(unlabeled) > 0:
+    if isinstance(unlabeled, (bool, np.bool_)) or not np.isscalar(unlabeled):
         raise ValueError(
             f"unlabeled={unlabeled!r} is no mark of rows; expected the label in y of "
             "rows that have none, such as -1, or None where every label is a class."
         )
+    if y.dtype.kind == "V":
+        raise ValueError(
+            f"y has dtype {y.dtype}; expected labels, strings or integers, and the "
+            "mark of rows that have none. Pass one column of it."
+        )
     chosen = np.ones(len(y), dtype=bool)
     if y.dtype.kind == "O" or (y.dtype.kind in "US") == isinstance(unlabeled, str):
-        if y.dtype.kind == "V":
-            check_classification_targets(y)
         chosen = np.asarray(y != unlabeled, dtype=bool)
     kinds = {type(label) for label in y[chosen]} if y.dtype.kind == "O" else set()
     if str in kinds and len(kinds) > 1:
@@ -175,20 +179,16 @@ def check_weight(sample_weight: Any, X: Matrix) -> FloatArray | None:
     """Return the weights, or None; some row must weigh something."""
     if sample_weight is None:
         return None
-    try:
-        given = np.asarray(sample_weight)
-    except (TypeError, ValueError):
-        raise ValueError(
-            f"sample_weight is a {type(sample_weight).__name__} that holds no numbers; "
-            "expected one for each row of X. Pass an array."
-        ) from None
+    given = as_array("sample_weight", sample_weight)
     if given.dtype.kind in "biuf" and given.size and not given.any():
         raise ValueError(
             "All sample weights are zero; expected at least one positive weight. "
             "Leave sample_weight out to weigh all rows alike."
         )
     weight: FloatArray = check_sample_weight(sample_weight, X)
-    total, limits = weight.sum(dtype=np.float64), np.finfo(weight.dtype)
+    limits = np.finfo(weight.dtype)
+    with np.errstate(over="ignore"):
+        total = weight.sum(dtype=np.float64)
     if not limits.tiny / limits.eps <= total <= limits.max * limits.eps:
         raise ValueError(
             f"sample_weight adds up to {total:g}, which is too small or too large to "
@@ -288,10 +288,7 @@ def classes_to_come(classes: Any, known: Array | None) -> Array:
 
 def _named(classes: Any) -> Array:
     """Return the distinct labels that a user has named."""
-    try:
-        given = np.asarray(classes)
-    except (TypeError, ValueError):
-        given = np.array(None)
+    given = as_array("classes", classes)
     if given.ndim != 1 or not len(given) or given.dtype.kind not in "biufUSO":
         raise ValueError(
             f"classes={classes!r}; expected all labels that will ever occur in y, in "

@@ -261,7 +261,12 @@ def conjugate_step(
         residual = residual - length * image
         scaled = model(residual)
         previous, energy = energy, float(residual @ scaled)
-        if energy <= EPS**2 * first or enough(residual, energy, decrease):
+        # With nothing left, nor was there anything before.
+        if (
+            energy <= EPS**2 * first
+            or previous == 0
+            or enough(residual, energy, decrease)
+        ):
             break
         search = scaled + (energy / previous) * search
     return step if step.any() else scaled

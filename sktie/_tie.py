@@ -21,7 +21,7 @@ import scipy.sparse as sp
 
 from sktie._linalg import Rule
 from sktie._typing import Array, FloatArray, Matrix
-from sktie._validation import in_range
+from sktie._validation import as_array, in_range
 
 
 def tying_penalty(w_a: Any, w_b: Any) -> float:
@@ -74,7 +74,7 @@ def _parameters(name: str, value: Any) -> FloatArray:
             f"{name} is a sparse {type(value).__name__}; expected a dense array. "
             f"Convert it with {name}.toarray()."
         )
-    array = np.asarray(value)
+    array = as_array(name, value)
     if array.dtype.kind not in "biuf":
         raise TypeError(
             f"{name} has dtype {array.dtype}; expected real numbers in a regular "

@@ -17,7 +17,7 @@ from sktie._compat import (
     make_constraint,
     validate_parameter_constraints,
 )
-from sktie._typing import FloatArray
+from sktie._typing import Array, FloatArray
 
 OUT_OF_RANGE = (
     "The numbers are so large, or so small, that what is computed from them "
@@ -91,17 +91,23 @@ def check_numbers(y: Any) -> None:
         )
 
 
+def as_array(name: str, given: Any, dtype: Any = None) -> Array:
+    """Return what a user gave as an array, or say that it makes none."""
+    try:
+        return np.asarray(given, dtype=dtype)
+    except (TypeError, ValueError, OverflowError):
+        what = "numbers" if dtype is not None else "numbers or labels"
+        raise ValueError(
+            f"{name} is a {type(given).__name__} of which no array can be made; "
+            f"expected {what} in regular rows. Pass a NumPy array."
+        ) from None
+
+
 def numbers_of_rows(name: str, given: Any, n_rows: int) -> FloatArray:
     """Return numbers that a user gave, one for each row of X, as float64."""
-    try:
-        numbers: FloatArray = np.asarray(given)
-        if numbers.dtype.kind == "O":
-            numbers = numbers.astype(np.float64)
-    except (TypeError, ValueError):
-        raise ValueError(
-            f"{name} is a {type(given).__name__} that holds no numbers; expected one "
-            "number for each row of X. Pass an array."
-        ) from None
+    numbers: FloatArray = as_array(name, given)
+    if numbers.dtype.kind == "O":
+        numbers = as_array(name, numbers, np.float64)
     if numbers.dtype.kind not in "biuf" or numbers.shape != (n_rows,):
         raise ValueError(
             f"{name} has dtype {numbers.dtype} and shape {numbers.shape}, but X has "

@@ -5,12 +5,13 @@ Lightness rises with the value in all of them, so that they can be read in grey 
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from sktie._typing import Array, FloatArray
-from sktie._validation import checked_number
+from sktie._validation import as_array, checked_number
 from sktie.inspection._fitted import array_of, check_axes, fitted_network, optional
 from sktie.inspection._receptive import receptive_field
 from sktie.neural_network._architecture import convolution_number
@@ -100,7 +101,13 @@ class ReceptiveFieldDisplay:
         name = place[0] if len(place) == 1 else tuple(place)
         title = f"Layer {layer}, unit {name}: sees {mask.sum()} of {mask.size} pixels"
         if image is not None:
-            image = _pictures([image], estimator.image_shape_)[0]
+            image, shape = as_array("image", image, np.float64), estimator.image_shape_
+            if image.size != prod(shape):
+                raise ValueError(
+                    f"image has shape {image.shape}; expected the {prod(shape)} numbers "
+                    f"of one image, {shape}. Pass one row of X."
+                )
+            image = _pictures([image], shape)[0]
         return cls(mask, title, image).plot(ax)
 
     def plot(self, ax: Any = None) -> ReceptiveFieldDisplay:

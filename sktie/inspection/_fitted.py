@@ -5,10 +5,10 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from sktie._typing import Array
+from sktie._validation import as_array
 from sktie.neural_network import SharedConvClassifier
 from sktie.nn import Network
 
@@ -43,10 +43,7 @@ def check_axes(ax: Any) -> None:
 
 def array_of(name: str, value: Any, *dimensions: int) -> Array:
     """Return a user's numbers as an array of so many axes, none of them empty."""
-    try:
-        array = np.asarray(value)
-    except (TypeError, ValueError):
-        array = np.array(None)
+    array = as_array(name, value)
     if array.dtype.kind not in "biuf" or array.ndim not in dimensions or not array.size:
         wanted = " or ".join(map(str, dimensions))
         raise ValueError(

@@ -150,8 +150,8 @@ def _check_shift(max_shift: Any, shape: tuple[int, int, int]) -> None:
 
 def _channels(fill: Any, n_channels: int) -> Array:
     try:
-        return np.broadcast_to(np.asarray(fill), (n_channels,))
-    except ValueError:
+        return np.broadcast_to(np.asarray(fill, dtype=np.float64), (n_channels,))
+    except (TypeError, ValueError):
         raise ValueError(
             f"fill={fill!r}; expected a number, or one for each of the {n_channels} "
             "channels of the images."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sized
+from collections.abc import Sequence
 from numbers import Integral
 from typing import Any
 
@@ -217,7 +217,9 @@ class TyingPathDisplay:
             return [int(feature) for feature in most]
         if isinstance(features, (str, Integral)):
             features = [features]
-        if not isinstance(features, Sized) or any(map(np.ndim, features)):
+        if not isinstance(features, Sequence | np.ndarray) or not all(
+            isinstance(feature, str | Integral) for feature in features
+        ):
             raise ValueError(
                 f"features={features!r}; expected a list of names or positions, or "
                 "None for those that the tie moves most."

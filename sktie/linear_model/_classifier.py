@@ -168,7 +168,9 @@ class TiedLinearClassifier(ClassifierMixin, TiedLinearModel):
             Share of the rows that `predict` gets right.
         """
         predicted = self.predict(X, sample_domain=sample_domain)
-        return float(accuracy_score(y, predicted, sample_weight=sample_weight))
+        return float(
+            in_range(accuracy_score, y, predicted, sample_weight=sample_weight)
+        )
 
     def domain_estimator(self, label: Any) -> LogisticRegression:
         """Return a plain classifier for one domain.

@@ -14,7 +14,7 @@ from sktie._labels import check_weight
 from sktie._parallel import Workers
 from sktie._scalar_loss import Poisson
 from sktie._typing import FloatArray, IntArray
-from sktie._validation import OUT_OF_RANGE, in_range, numbers_of_rows
+from sktie._validation import OUT_OF_RANGE, in_range, numbers_of_rows, overflow_noted
 from sktie.linear_model._base import REMEDIES
 from sktie.linear_model._forms import check_counts
 from sktie.linear_model._path import NoMinimum, Path, Stop
@@ -159,18 +159,19 @@ class TiedCountRegressor(TiedLinearRegressor):
         check_counts(y, "y")
         weight = check_weight(sample_weight, raw)
         exposure = check_exposure(sample_exposure, X)
-        if exposure is not None:
-            y = y / exposure
-            weight = exposure if weight is None else weight * exposure
         loss = Poisson()
-        deviance = in_range(loss.value_gradient, y, raw, weight)[0]
-        same = np.full_like(raw, loss.start(y, weight))
-        null, _ = loss.value_gradient(y, same, weight)
-        if not np.isfinite(null):
+        with overflow_noted():
+            if exposure is not None:
+                y = y / exposure
+                weight = exposure if weight is None else weight * exposure
+            deviance, _ = loss.value_gradient(y, raw, weight)
+            same = np.full_like(raw, loss.start(y, weight))
+            null, _ = loss.value_gradient(y, same, weight)
+        if not np.isfinite(null + deviance):
             raise ValueError(OUT_OF_RANGE)
         if null == 0:
             return 1.0 if deviance == 0 else 0.0
-        return 1.0 - deviance / null
+        return float(1.0 - deviance / null)
 
 
 class CountPath:

@@ -11,6 +11,7 @@ from scipy.special import stdtrit
 
 from sktie._tie import ToFixed
 from sktie._typing import FloatArray
+from sktie._validation import in_range
 from sktie.linear_model._inference import Estimates
 from sktie.linear_model._path import NoMinimum
 from sktie.linear_model._regressor import TiedLinearRegressor
@@ -248,7 +249,9 @@ class RidgeInference(TiedLinearRegressor):
                 "False for their means."
             )
         variance = np.maximum(unit, 0) + float(noise)
-        width = multiple * np.sqrt(np.multiply.outer(variance, self.sigma2_))
+        width = in_range(
+            lambda: multiple * np.sqrt(np.multiply.outer(variance, self.sigma2_))
+        )
         width = width.reshape(predicted.shape)
         lower = (predicted - width).astype(self.coef_.dtype)
         upper = (predicted + width).astype(self.coef_.dtype)
@@ -272,7 +275,8 @@ class RidgeInference(TiedLinearRegressor):
                 "excluded. Use 0.95 for intervals of 95 %."
             )
         self._check_kept()
-        return float(stdtrit(self._curvature["left"], 0.5 + 0.5 * coverage))
+        # Not 1 - 1 near coverage 1.
+        return -float(stdtrit(self._curvature["left"], 0.5 * (1 - float(coverage))))
 
     def _unit_covariance(self, place: int | None) -> FloatArray:
         """Return the covariance of coefficients and intercept for noise of 1."""

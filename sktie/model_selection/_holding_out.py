@@ -400,7 +400,7 @@ def positions_of(cv: Any, n_rows: int) -> list[tuple[IntArray, IntArray]]:
     n_rows : int
         How many rows there are.
     """
-    found = []
+    found: list[tuple[IntArray, IntArray]] = []
     try:
         pairs = [(np.asarray(train), np.asarray(test)) for train, test in cv]
     except (TypeError, ValueError):

@@ -14,6 +14,7 @@ from sktie._compat import n_samples_of
 from sktie._labels import labelled_rows
 from sktie._persistence import VersionedEstimator
 from sktie._typing import Array, IntArray
+from sktie._validation import as_array
 from sktie.model_selection._holding_out import positions_of
 
 
@@ -88,7 +89,7 @@ class LabeledSplit(VersionedEstimator):
         chosen = labelled_rows(y, self.unlabeled)
         known, rest = np.flatnonzero(chosen), np.flatnonzero(~chosen)
         if groups is not None:
-            groups = column_or_1d(np.asarray(groups))[known]
+            groups = column_or_1d(as_array("groups", groups))[known]
         known_y = y[known]
         splitter = self._splitter(known_y)
         placeholder = np.zeros((len(known), 1))
@@ -121,20 +122,23 @@ class LabeledSplit(VersionedEstimator):
             chosen = labelled_rows(y, self.unlabeled)
             X, y = np.zeros((int(chosen.sum()), 1)), y[chosen]
             groups = (
-                None if groups is None else column_or_1d(np.asarray(groups))[chosen]
+                None
+                if groups is None
+                else column_or_1d(as_array("groups", groups))[chosen]
             )
         return int(self._splitter(y).get_n_splits(X, y, groups))
 
     @staticmethod
     def _labels(y: Any) -> Array:
         """Return the labels as an array of one axis."""
-        try:
-            labels = np.asarray(y)
-        except (TypeError, ValueError):
-            labels = np.array(None)
-        return np.asarray(column_or_1d(labels))
+        return np.asarray(column_or_1d(as_array("y", y)))
 
     def _splitter(self, y: Any) -> Any:
+        if isinstance(self.cv, type):
+            raise ValueError(
+                f"cv={self.cv!r} is a class; expected a splitter. Make one: "
+                f"cv={self.cv.__name__}()."
+            )
         if isinstance(self.cv, Iterator):
             raise ValueError(
                 f"cv={self.cv!r} can be read only once, and a search reads the splits "

@@ -30,6 +30,8 @@ from sktie.nn import (
 )
 
 Plan: TypeAlias = list[dict[str, Any]]
+#: Numbers of one layer's kernels that no memory should be asked for.
+MOST_NUMBERS = 1 << 31
 #: Images that a tile has a multiple of.
 WHOLE = 16
 #: Bytes that a pass over a tile may work with. Smaller tiles fit into the caches; but
@@ -62,7 +64,7 @@ def plan_layers(
         how = parameters["global_pool"]
         maps.append({"kind": "global_pool", "how": how if how == "max" else "mean"})
     activation = parameters["activation"]
-    if not isinstance(activation, str):
+    if not isinstance(activation, str):  # one for each convolution
         activation = columns["activation"][-1] if filters else "relu"
     sizes = _as_tuple("hidden_layer_sizes", parameters["hidden_layer_sizes"])
     flat: Plan = [
@@ -223,6 +225,12 @@ def _convolution(
                 f"Convolution {k} has kernel_size={size} and padding='valid', but its "
                 f"input has {name} {n_in}. Use padding='same', a smaller kernel, or "
                 "less pooling and smaller strides in the layers before it."
+            )
+        if size**2 * channels * part["filters"] > MOST_NUMBERS:
+            raise ValueError(
+                f"Convolution {k} has kernel_size={size} and {part['filters']} filters "
+                f"of {channels} channels: a kernel of more than {MOST_NUMBERS:,} "
+                f"numbers for an input of {name} {n_in}. Use smaller kernels."
             )
         n_out = Axis.outputs(n_in, size, stride, part["padding"])
         pool = min(pool, n_out)

@@ -169,7 +169,9 @@ class FittedConvolutions(
             Share of the rows that `predict` gets right.
         """
         predicted = self.predict(X, sample_domain=sample_domain)
-        return float(accuracy_score(y, predicted, sample_weight=sample_weight))
+        return float(
+            in_range(accuracy_score, y, predicted, sample_weight=sample_weight)
+        )
 
     def transform(self, X: Any) -> FloatArray:
         """Return the features that the output layer sees.

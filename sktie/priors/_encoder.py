@@ -19,7 +19,7 @@ from sktie._labels import check_weight
 from sktie._persistence import VersionedEstimator
 from sktie._rows import canonical_rows, drop_zero_weight
 from sktie._typing import Array, FloatArray, Matrix
-from sktie._validation import overflow_noted
+from sktie._validation import as_array, overflow_noted
 from sktie.linear_model._softmax import softmax_regression
 from sktie.nn import ACTIVATIONS
 from sktie.priors._class_table import class_table, local_codes, one_hot, sharpen
@@ -192,15 +192,13 @@ class EncoderPrior(
                 f"X has {X.shape[1]} features, but this {type(self).__name__} was "
                 f"fitted on {self.n_features_in_}. Pass rows of the same columns."
             )
-        if isinstance(n_classes, bool) or not isinstance(n_classes, Integral):
+        whole = isinstance(n_classes, Integral) and not isinstance(n_classes, bool)
+        if not whole or not 0 < n_classes < np.iinfo(np.int32).max:
             raise ValueError(
                 f"n_classes={n_classes!r}; expected a whole number, how many classes "
                 "y_index counts. Pass len(classes)."
             )
-        try:
-            y_index = np.asarray(y_index)
-        except (TypeError, ValueError):
-            y_index = np.array(None)
+        y_index = as_array("y_index", y_index)
         if y_index.shape != (X.shape[0],) or y_index.dtype.kind != "i":
             raise ValueError(
                 f"y_index has shape {y_index.shape} and dtype {y_index.dtype}; "

@@ -412,9 +412,10 @@ class KMeansPrior(ClusterMixin, EncoderPrior):
                 f"The code has {code.shape[1]} columns; expected {self._k}, one for "
                 "each cluster, as transform returns."
             )
-        if code.min() < 0:
+        lowest = code.data if sp.issparse(code) else code
+        if lowest.min(initial=0) < 0:
             raise ValueError(
-                f"The code holds negative numbers, such as {code.min()}; expected what "
+                f"The code holds negative numbers, such as {lowest.min()}; expected what "
                 "transform returns."
             )
         total = np.asarray(code.sum(axis=1)).reshape(-1, 1)
