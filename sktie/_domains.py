@@ -14,7 +14,7 @@ from sklearn.utils.validation import validate_data
 
 from sktie._compat import n_samples_of
 from sktie._typing import Array, FloatArray, IntArray
-from sktie._validation import is_frame
+from sktie._validation import as_array, is_frame
 
 
 def is_column(pair: Any) -> bool:
@@ -274,7 +274,7 @@ def cut_column(X: Any, column: str | int) -> Columns:
             ensure_all_finite=False,
         )
         return Columns(X, place, X[:, [place]].toarray().ravel(), place)
-    array = np.asarray(X)
+    array = as_array("X", X)
     if array.ndim != 2:
         check_array(array, dtype=None)  # raises scikit-learn's own message
     place = _place(column, None, array.shape[1])
@@ -312,8 +312,8 @@ def _as_labels(column: Any) -> Array:
     """Return labels as an array, missing values and types as they were."""
     if isinstance(column, (list, tuple)):
         # NumPy would make strings of numbers and NaN beside strings.
-        return np.asarray(column, dtype=object)
-    return np.asarray(column)
+        return as_array("sample_domain", column, object)
+    return as_array("sample_domain", column)
 
 
 def encode_domains(labels: Any, source: str, n_samples: int) -> Domains:
@@ -328,10 +328,7 @@ def encode_domains(labels: Any, source: str, n_samples: int) -> Domains:
     n_samples : int
         Number of rows of X.
     """
-    try:
-        labels = _as_labels(labels)
-    except (TypeError, ValueError):
-        labels = np.array(None)
+    labels = _as_labels(labels)
     if labels.ndim != 1 or len(labels) != n_samples:
         raise ValueError(
             f"{source} has shape {labels.shape}, but X has {n_samples} rows; expected "

@@ -334,7 +334,8 @@ def class_weights(
             f"class_weight has the labels {unknown}, which y does not hold, and lacks "
             f"some of its classes {known}. Use these as keys."
         )
-    factors = [float(class_weight.get(label, 1.0)) for label in known]
+    given = [class_weight.get(label, 1.0) for label in known]
+    factors = as_array("class_weight", given, np.float64).tolist()
     if not all(np.isfinite(factor) and factor > 0 for factor in factors):
         raise ValueError(
             f"class_weight={class_weight!r} holds weights that are not positive and "

@@ -81,25 +81,15 @@ def check_parameters(estimator: Any, remedies: dict[str, str]) -> None:
         raise
 
 
-def check_numbers(y: Any) -> None:
-    """Check that targets are not words, which NumPy would take for numbers."""
-    kind = getattr(getattr(y, "dtype", None), "kind", None)
-    if kind in ("U", "S") or (isinstance(y, list) and y and isinstance(y[0], str)):
-        raise ValueError(
-            f"y holds words, such as {y[0]!r}; expected numbers. Convert them, for "
-            "example with .astype(float), or use a classifier."
-        )
-
-
 def as_array(name: str, given: Any, dtype: Any = None) -> Array:
     """Return what a user gave as an array, or say that it makes none."""
     try:
         return np.asarray(given, dtype=dtype)
     except (TypeError, ValueError, OverflowError):
-        what = "numbers" if dtype is not None else "numbers or labels"
+        what = "labels or numbers" if dtype is None else "numbers"
         raise ValueError(
-            f"{name} is a {type(given).__name__} of which no array can be made; "
-            f"expected {what} in regular rows. Pass a NumPy array."
+            f"{name} ({type(given).__name__}) makes no array of {what}; expected these "
+            "in rows of equal length. Pass a NumPy array."
         ) from None
 
 

@@ -64,7 +64,7 @@ class Subject:
         return {p.name: p for p in found if p.name != "self" and p.kind not in kinds}
 
     def valid(self, method):
-        """Return the arguments that a call needs, and those that its form hands over."""
+        """Return the arguments that a call needs, and those of its form."""
         always = {"sample_domain"} & set(self.given)
         return {
             name: self.given[name]

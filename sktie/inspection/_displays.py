@@ -104,8 +104,8 @@ class ReceptiveFieldDisplay:
             image, shape = as_array("image", image, np.float64), estimator.image_shape_
             if image.size != prod(shape):
                 raise ValueError(
-                    f"image has shape {image.shape}; expected the {prod(shape)} numbers "
-                    f"of one image, {shape}. Pass one row of X."
+                    f"image has shape {image.shape}; expected the {prod(shape)} "
+                    f"numbers of one image, {shape}. Pass one row of X."
                 )
             image = _pictures([image], shape)[0]
         return cls(mask, title, image).plot(ax)

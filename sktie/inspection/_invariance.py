@@ -110,6 +110,8 @@ def _read(
         rows = moved.reshape(found.shape)
         if not is_frame(X):
             return rows
+        if hasattr(X, "column_names"):  # a table of pyarrow
+            return type(X).from_arrays(list(rows.T), names=X.column_names)
         names = {"columns" if hasattr(X, "iloc") else "schema": list(X.columns)}
         return type(X)(rows, **names)
 

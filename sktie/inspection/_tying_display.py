@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -197,12 +197,13 @@ class TyingPathDisplay:
     def _row(self, target: Any) -> int:
         """Return the row of coefficients of a class."""
         classes = self.path.classes.tolist()
+        plain = isinstance(target, str | Real | np.bool_)
         if self.path.coefs.shape[2] == 1:
-            if target is None or (np.ndim(target) == 0 and target == classes[1]):
+            if target is None or (plain and target == classes[1]):
                 return 0
             expected = f"None or {classes[1]!r}, whose log-odds the coefficients are"
         else:
-            if np.ndim(target) == 0 and target in classes:
+            if plain and target in classes:
                 return int(classes.index(target))
             expected = f"one of the classes {classes}"
         raise ValueError(f"target={target!r}; expected {expected}.")

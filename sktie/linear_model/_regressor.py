@@ -18,7 +18,7 @@ from sktie._graph import DomainGraph
 from sktie._labels import check_weight
 from sktie._tie import Tie, ToFixed, ToMean
 from sktie._typing import FloatArray, IntArray
-from sktie._validation import check_numbers, in_range
+from sktie._validation import as_array, in_range
 from sktie.linear_model._base import TiedLinearModel
 from sktie.linear_model._pair import resolve_regressor
 
@@ -108,7 +108,6 @@ class TiedLinearRegressor(RegressorMixin, TiedLinearModel):
     ) -> RegressionRows:
         """Validate the training rows, and bring those of each domain together."""
         X, skip, domains = read_columns(self, X, sample_domain, reset=True)
-        check_numbers(y)
         X, y = check_X_y(
             X,
             y,
@@ -120,7 +119,7 @@ class TiedLinearRegressor(RegressorMixin, TiedLinearModel):
         )
         weight = check_weight(sample_weight, X)
         self._flat_target = y.ndim == 1
-        y = np.asarray(y.reshape(len(y), -1), dtype=X.dtype)
+        y = as_array("y", y.reshape(len(y), -1), X.dtype)
         self._check_target(y, weight)
         bounds, order = np.array([0, X.shape[0]]), None
         for name in STALE:

@@ -261,8 +261,8 @@ class GridScores(ABC):
                 ) from None
             if not isinstance(score, Real):
                 raise ValueError(
-                    f"scoring={self._scorer!r} returned {score!r}; expected one number. "
-                    "Return a float, larger where predictions are better."
+                    f"scoring={self._scorer!r} returned {score!r}; expected one "
+                    "number. Return a float, larger where predictions are better."
                 )
             self._folds[-1][place] = score
             return float(score)

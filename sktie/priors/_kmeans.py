@@ -295,15 +295,17 @@ class KMeansPrior(ClusterMixin, EncoderPrior):
             rows, mass, _ = drop_zero_weight(X, weight)
             if not first and self.n_clusters != self._k:
                 raise ValueError(
-                    f"n_clusters={self.n_clusters}, but this prior has {self._k} clusters, "
-                    "which partial_fit can only move. Call fit for another number."
+                    f"n_clusters={self.n_clusters}, but this prior has {self._k} "
+                    "clusters, which partial_fit can only move. Call fit for another "
+                    "number."
                 )
             if first:
                 self._check_enough(rows.shape[0])
                 self._online, self.n_iter_ = self._minibatch(self.init), 0
             elif self._online is None:
-                # The centres as a first batch, each as heavy as its rows, stay in place.
-                # Nor is a small one moved elsewhere, which suits a start and not an end.
+                # The centres as a first batch, each as heavy as its rows, stay in
+                # place. Nor is a small one moved elsewhere, which suits a start and
+                # not an end.
                 self._online = self._minibatch(
                     self.cluster_centers_, reassignment_ratio=0.0
                 )
@@ -316,7 +318,7 @@ class KMeansPrior(ClusterMixin, EncoderPrior):
             self._online = deepcopy(self._online)
             self._online.partial_fit(rows, sample_weight=mass)
             self.n_iter_ += 1
-            # Few rows say where centres go, but not how far rows are spread around them.
+            # Few rows say where centres go, but not how far rows are spread around.
             afresh = first or rows.shape[0] >= 2 * self._k
             self._store(self._online.cluster_centers_.copy(), rows, mass, afresh)
             self._label(X, weight)
@@ -415,8 +417,8 @@ class KMeansPrior(ClusterMixin, EncoderPrior):
         lowest = code.data if sp.issparse(code) else code
         if lowest.min(initial=0) < 0:
             raise ValueError(
-                f"The code holds negative numbers, such as {lowest.min()}; expected what "
-                "transform returns."
+                f"The code holds negative numbers, such as {lowest.min()}; expected "
+                "what transform returns."
             )
         total = np.asarray(code.sum(axis=1)).reshape(-1, 1)
         # All distances equal: the triangle code is zero, and no centre stands out.
