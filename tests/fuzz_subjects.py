@@ -65,7 +65,7 @@ class Subject:
 
     def valid(self, method):
         """Return the arguments that a call needs, and those of its form."""
-        always = {"sample_domain"} & set(self.given)
+        always = {"sample_domain", "n_bootstrap"} & set(self.given)
         return {
             name: self.given[name]
             for name, parameter in self.signature(method).items()
@@ -264,6 +264,7 @@ def _functions():
             "sample_weight": np.ones(N),
             "sample_exposure": np.ones(N),
             "estimator": subject,
+            "n_bootstrap": 3,
         }
         yield Subject(f"inspection, {name}", None, models, given, numbers)
 

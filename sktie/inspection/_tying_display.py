@@ -218,7 +218,8 @@ class TyingPathDisplay:
             return [int(feature) for feature in most]
         if isinstance(features, (str, Integral)):
             features = [features]
-        if not isinstance(features, Sequence | np.ndarray) or not all(
+        listed = isinstance(features, Sequence) or getattr(features, "shape", ())
+        if not listed or not all(
             isinstance(feature, str | Integral) for feature in features
         ):
             raise ValueError(

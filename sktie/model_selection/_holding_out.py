@@ -143,12 +143,15 @@ class HoldingOut(BaseEstimator):
                     self._tell((i, 0), (0, float(values[i]), 0.0), score, callback)
             for place, stop in self._walk(path) if at_once is None else ():
                 try:
-                    raw, refitted = path.without_each_row(stop)
+                    # A fit that ran out of steps may leave no numbers: no score.
+                    with np.errstate(invalid="ignore"):
+                        raw, refitted = path.without_each_row(stop)
+                        shown = path.public(stop, raw)[back]
+                        score = scores.add(place, shown, held)
                 except NoMinimum as error:
                     self.failures_[self._setting(place)] = str(error)
                     continue
                 self.refits_[in_design[refitted]] += 1
-                score = scores.add(place, path.public(stop, raw)[back], held)
                 self._tell(place, stop.progress, score, callback)
             self.n_refitted_ = int(self.refits_.sum())
             return scores

@@ -124,7 +124,7 @@ def _one_each(name: str, value: Any, n_layers: int) -> list[Any]:
         values = [value] * n_layers
     accepts, expected = PER_LAYER[name]
     for each in values:
-        if not accepts(each):
+        if not np.isscalar(each) or not accepts(each):
             raise ValueError(
                 f"{name}={value!r}; expected {expected} for all layers, or a "
                 "tuple with one for each."
