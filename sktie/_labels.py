@@ -12,10 +12,10 @@ from sklearn.utils import check_array
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
-from sktie._compat import WRAPPER_FRAMES, check_sample_weight
+from sktie._compat import WRAPPER_FRAMES, check_sample_weight, n_samples_of
 from sktie._domains import Domains
 from sktie._typing import Array, FloatArray, IntArray, Matrix
-from sktie._validation import as_array
+from sktie._validation import as_array, numbers_of_rows
 
 
 @dataclass(frozen=True)
@@ -197,15 +197,20 @@ def check_weight(sample_weight: Any, X: Matrix) -> FloatArray | None:
     return weight
 
 
+def check_label_kind(y: Array) -> None:
+    """Check that labels are such of classes, and no numbers with fractions."""
+    if y.dtype.kind not in "biuUS":
+        check_one_kind(y)
+        check_classification_targets(y)
+
+
 def encode_classes(y: Array, weight: FloatArray | None) -> tuple[Array, IntArray]:
     """Return the classes of rows that weigh something, and each row's index.
 
     Rows of weight zero may have a class that no other row has; they get index 0.
     """
-    if y.dtype.kind not in "biuUS":
-        check_one_kind(y)
-        check_classification_targets(y)
-    classes = _distinct(y if weight is None else y[weight > 0])
+    check_label_kind(y)
+    classes = distinct(y if weight is None else y[weight > 0])
     if len(classes) == 0:
         raise ValueError(
             "No row with a label has a positive weight; expected rows of at least two "
@@ -239,7 +244,7 @@ def check_one_kind(y: Array) -> None:
         )
 
 
-def _distinct(y: Array) -> Array:
+def distinct(y: Array) -> Array:
     """Return the sorted distinct values, without a sort where few integers occur."""
     check_one_kind(y)
     if y.dtype.kind in "iu" and len(y):
@@ -300,7 +305,7 @@ def _named(classes: Any) -> Array:
             f"classes={classes!r} holds a missing label; expected all labels that will "
             "ever occur in y. Leave it out."
         )
-    return _distinct(given)
+    return distinct(given)
 
 
 def index_of_known(y: Array, classes: Array, name: str) -> IntArray:
@@ -388,3 +393,17 @@ def check_domain_classes(
             f"{alone} fits domains alone, but these hold only some of the classes "
             f"{classes.tolist()}: {which}. Use {remedy}, or drop these domains."
         )
+
+
+def check_exposure(sample_exposure: Any, X: Any) -> FloatArray | None:
+    """Return exposures as numbers, one for each row of X, or None."""
+    if sample_exposure is None:
+        return None
+    exposure = numbers_of_rows("sample_exposure", sample_exposure, n_samples_of(X))
+    if not (np.isfinite(exposure).all() and (exposure > 0).all()):
+        wrong = exposure[~(np.isfinite(exposure) & (exposure > 0))][0]
+        raise ValueError(
+            f"sample_exposure holds {wrong}; expected positive finite numbers. Drop "
+            "rows that were not exposed."
+        )
+    return exposure

@@ -218,7 +218,7 @@ class TyingPathDisplay:
             return [int(feature) for feature in most]
         if isinstance(features, (str, Integral)):
             features = [features]
-        listed = isinstance(features, Sequence) or getattr(features, "shape", ())
+        listed = isinstance(features, Sequence) or bool(getattr(features, "shape", ()))
         if not listed or not all(
             isinstance(feature, str | Integral) for feature in features
         ):
