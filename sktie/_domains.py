@@ -359,6 +359,11 @@ def _encode_objects(labels: Array, source: str) -> Domains:
     if any(_is_missing(value) for value in distinct):
         raise ValueError(_missing(source, sum(_is_missing(value) for value in values)))
     if all(isinstance(value, str) for value in distinct):
+        if any(value.endswith("\0") for value in distinct):
+            raise ValueError(
+                f"{source} holds a label that ends in NUL, which NumPy's strings drop, "
+                "so that it would not be told from one without. Strip the labels."
+            )
         known: Array = np.array(distinct, dtype=str)
     elif all(isinstance(value, (int, np.integer, np.bool_)) for value in distinct):
         known = np.array([int(value) for value in distinct])

@@ -219,9 +219,7 @@ class TyingPathDisplay:
         if isinstance(features, (str, Integral)):
             features = [features]
         listed = isinstance(features, Sequence) or bool(getattr(features, "shape", ()))
-        if not listed or not all(
-            isinstance(feature, str | Integral) for feature in features
-        ):
+        if not listed:
             raise ValueError(
                 f"features={features!r}; expected a list of names or positions, or "
                 "None for those that the tie moves most."
@@ -233,7 +231,7 @@ class TyingPathDisplay:
             )
         found, places = [], range(-len(names), len(names))
         for feature in features:
-            if feature in names:
+            if isinstance(feature, str) and feature in names:
                 found.append(names.index(feature))
             elif isinstance(feature, Integral) and int(feature) in places:
                 found.append(int(feature) % len(names))
