@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from sklearn.metrics import accuracy_score
 from sklearn.utils import check_array
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
@@ -195,6 +196,12 @@ def check_weight(sample_weight: Any, X: Matrix) -> FloatArray | None:
             f"compute with in {weight.dtype}. Divide the weights by their mean."
         )
     return weight
+
+
+def accuracy(y: Any, predicted: Array, sample_weight: Any) -> float:
+    """Return the weighted share of right predictions, weights and labels checked."""
+    weight = check_weight(sample_weight, np.empty((len(predicted), 1)))
+    return float(accuracy_score(y, predicted, sample_weight=weight))
 
 
 def check_label_kind(y: Array) -> None:

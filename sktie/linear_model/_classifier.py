@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import accuracy_score
 from sklearn.utils.validation import check_is_fitted
 
 from sktie._domains import domain_index, encode_domains
+from sktie._labels import accuracy
 from sktie._loss import log_probability, most_probable, probability
 from sktie._prior import takes_sparse
 from sktie._typing import Array, FloatArray
@@ -189,9 +189,7 @@ class TiedLinearClassifier(ClassifierMixin, TiedLinearModel):
             Share of the rows that `predict` gets right.
         """
         predicted = self.predict(X, sample_domain=sample_domain)
-        return float(
-            in_range(accuracy_score, y, predicted, sample_weight=sample_weight)
-        )
+        return accuracy(y, predicted, sample_weight)
 
     def domain_estimator(self, label: Any) -> LogisticRegression:
         """Return a plain classifier for one domain.

@@ -12,10 +12,10 @@ from sklearn.base import (
     TransformerMixin,
     clone,
 )
-from sklearn.metrics import accuracy_score
 from sklearn.utils.validation import check_is_fitted
 
 from sktie._domains import of_domains
+from sktie._labels import accuracy
 from sktie._loss import most_probable, probability
 from sktie._parallel import workers
 from sktie._typing import Array, FloatArray, IntArray
@@ -169,9 +169,7 @@ class FittedConvolutions(
             Share of the rows that `predict` gets right.
         """
         predicted = self.predict(X, sample_domain=sample_domain)
-        return float(
-            in_range(accuracy_score, y, predicted, sample_weight=sample_weight)
-        )
+        return accuracy(y, predicted, sample_weight)
 
     def transform(self, X: Any) -> FloatArray:
         """Return the features that the output layer sees.

@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from sktie._labels import accuracy
 from sktie._loss import most_probable, probability
 from sktie._persistence import VersionedEstimator
 from sktie._typing import Array, FloatArray
@@ -97,4 +98,4 @@ class FittedMLP(ClassifierMixin, VersionedEstimator):
         float
             Share of the rows that `predict` gets right.
         """
-        return float(in_range(super().score, X, y, sample_weight))
+        return accuracy(y, self.predict(X), sample_weight)
