@@ -140,7 +140,7 @@ def read_parts(
     labels, counts : bool
         What y holds.
     """
-    _check_offered(model)
+    _check_offered(model, labels)
     parts = _open(given, bool(getattr(model, "verbose", False)))
     check_columns(model, parts.empty.X, reset=True)
     column = model.pair if is_column(model.pair) else None
@@ -191,11 +191,11 @@ def read_parts(
     return rows, domains, classes
 
 
-def _check_offered(model: Any) -> None:
+def _check_offered(model: Any, labels: bool) -> None:
     """Check that nothing is asked for that needs all rows at hand."""
     instead = "Fit rows that are at hand, such as a sample, or leave it out."
     asked = {
-        "store_covariance": getattr(model, "store_covariance", False) is True,
+        "store_covariance": labels and model.store_covariance,
         "unlabeled": getattr(model, "unlabeled", None) is not None,
         "pair": find_prior(model.pair) is not None,
     }

@@ -120,7 +120,8 @@ class TiedPoissonRegressor(TiedCountRegressor):
     warm_start : bool, default=False
         Whether to start from a previous fit of the same domains and features.
     verbose : int, default=0
-        Print objective and gap of every iteration if positive.
+        Print objective and gap of every iteration if positive, and how far a pass
+        over rows in files has come.
     n_jobs : int or None, default=None
         Threads; None uses as many as BLAS may, -1 all cores. No bit depends on it.
 

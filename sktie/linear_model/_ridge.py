@@ -113,6 +113,8 @@ class TiedRidge(RidgeUpdates):
     store_covariance : bool, default=False
         Whether to keep what `coef_covariance`, `coef_interval` and `predict_interval`
         need: an array of (n_domains, n, n), with n coefficients for each domain.
+    verbose : int, default=0
+        Print how far a pass over rows in files has come if positive.
     n_jobs : int or None, default=None
         Threads; None uses as many as BLAS may, -1 all cores. No bit depends on it.
 
@@ -252,6 +254,7 @@ class TiedRidge(RidgeUpdates):
         "fit_intercept": ["boolean"],
         "handle_unknown": [StrOptions({"error", "shared"})],
         "store_covariance": ["boolean"],
+        "verbose": ["verbose"],
         "n_jobs": [None, Integral],
     }
 
@@ -272,6 +275,7 @@ class TiedRidge(RidgeUpdates):
         fit_intercept: bool = True,
         handle_unknown: HandleUnknown = "error",
         store_covariance: bool = False,
+        verbose: int = 0,
         n_jobs: int | None = None,
     ) -> None:
         self.pair = pair
@@ -288,6 +292,7 @@ class TiedRidge(RidgeUpdates):
         self.fit_intercept = fit_intercept
         self.handle_unknown = handle_unknown
         self.store_covariance = store_covariance
+        self.verbose = verbose
         self.n_jobs = n_jobs
 
     @with_callbacks
