@@ -25,7 +25,7 @@ OUT_OF_RANGE = (
     "finite. Scale the features (StandardScaler), the targets and the weights."
 )
 #: What begins like this is learned, and finite.
-LEARNED = ("coef", "intercept", "objective", "loss", "cluster_centers", "temperature")
+LEARNED = ("coef", "intercept", "objective", "cluster_centers", "temperature")
 
 
 @lru_cache(maxsize=64)
@@ -144,6 +144,14 @@ def _check_learned(estimator: Any) -> None:
                     raise ValueError(OUT_OF_RANGE)
 
 
+def _is_ours(error: BaseException) -> bool:
+    """Whether an error was raised here, and says more than that numbers overflow."""
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    return last is not None and last.tb_frame.f_globals["__name__"].startswith("sktie")
+
+
 @contextmanager
 def unchanged_on_error(estimator: Any) -> Iterator[None]:
     """Give an estimator its fitted state back when a new fit fails.
@@ -164,9 +172,8 @@ def unchanged_on_error(estimator: Any) -> Iterator[None]:
         }
         vars(estimator).clear()
         vars(estimator).update(before | running)
-        if noted and isinstance(error, ValueError | ArithmeticError):
-            raise ValueError(OUT_OF_RANGE) from error
-        if isinstance(error, OverflowError):
+        overflown = noted and isinstance(error, ValueError | ArithmeticError)
+        if isinstance(error, OverflowError) or (overflown and not _is_ours(error)):
             raise ValueError(OUT_OF_RANGE) from error
         raise
 
