@@ -126,12 +126,21 @@ def overflow_noted() -> Iterator[list[str]]:
 
 
 def in_range(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Return what a function returns, unless overflow left no finite numbers."""
-    with overflow_noted() as noted:
+    """Return what a function returns, which must be finite numbers."""
+    with overflow_noted():
         found = function(*args, **kwargs)
-    if noted and not np.isfinite(found).all():
+    if not np.isfinite(found).all():
         raise ValueError(OUT_OF_RANGE)
     return found
+
+
+def score_in_range(function: Callable[..., Any], *args: Any, **kwargs: Any) -> float:
+    """Return a score; it may be unknown, as R^2 of one row, but not from overflow."""
+    with overflow_noted() as noted:
+        score = function(*args, **kwargs)
+    if noted and not np.isfinite(score):
+        raise ValueError(OUT_OF_RANGE)
+    return float(score)
 
 
 def _check_learned(estimator: Any) -> None:

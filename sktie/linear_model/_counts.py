@@ -227,5 +227,6 @@ def as_rates(
     y: FloatArray, weight: FloatArray | None, exposure: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """Return rates, and exposures as their weights."""
-    rate = y / (exposure if y.ndim == 1 else exposure[:, np.newaxis])
+    exposures = exposure if y.ndim == 1 else exposure[:, np.newaxis]
+    rate: FloatArray = in_range(np.divide, y, exposures)
     return rate, exposure if weight is None else weight * exposure

@@ -23,7 +23,7 @@ from sktie._parallel import Workers
 from sktie._row_sums import RowSums
 from sktie._tie import Tie, ToFixed, ToMean
 from sktie._typing import FloatArray, IntArray
-from sktie._validation import as_array, in_range
+from sktie._validation import as_array, in_range, score_in_range
 from sktie.linear_model._base import TiedLinearModel
 from sktie.linear_model._pair import resolve_regressor
 from sktie.linear_model._parted import Given, is_parted, read_parts
@@ -279,7 +279,7 @@ class TiedLinearRegressor(RegressorMixin, TiedLinearModel):
             At most 1; 0 for the mean of y. The mean over the targets.
         """
         predicted = self.predict(X, sample_domain=sample_domain)
-        return float(in_range(r2_score, y, predicted, sample_weight=sample_weight))
+        return score_in_range(r2_score, y, predicted, sample_weight=sample_weight)
 
     def domain_estimator(self, label: Any) -> Any:
         """Return a plain regressor for one domain.

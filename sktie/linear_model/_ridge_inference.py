@@ -11,7 +11,7 @@ from scipy.special import stdtrit
 
 from sktie._tie import ToFixed
 from sktie._typing import FloatArray
-from sktie._validation import in_range
+from sktie._validation import in_range, overflow_noted
 from sktie.linear_model._inference import Estimates
 from sktie.linear_model._path import NoMinimum
 from sktie.linear_model._regressor import TiedLinearRegressor
@@ -225,7 +225,7 @@ class RidgeInference(TiedLinearRegressor):
         """
         multiple = self._multiple(coverage)
         design, members = self._placed(X, sample_domain)
-        predicted = design.predict(members).astype(np.float64)
+        predicted = in_range(design.predict, members).astype(np.float64)
         known = self._curvature
         unit = np.empty(len(predicted))
         n_known = len(known["members"])
@@ -242,7 +242,9 @@ class RidgeInference(TiedLinearRegressor):
                     rows = rows - known["points"][domain]
                     if covariance.shape[0] > rows.shape[1]:
                         rows = self._with_ones(rows)
-                unit[place] = np.einsum("ij,ij->i", rows @ covariance, rows) + alone
+                with overflow_noted():  # what comes of it is checked below
+                    own = np.einsum("ij,ij->i", rows @ covariance, rows)
+                unit[place] = own + alone
         if not isinstance(noise, (bool, np.bool_)):
             raise ValueError(
                 f"noise={noise!r}; expected True or False. Use True for new targets, "

@@ -12,6 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import (
     ClassifierTags,
     RegressorTags,
+    assert_all_finite,
     check_array,
     check_X_y,
     get_tags,
@@ -46,10 +47,9 @@ from sktie._scalar_loss import ByDomain
 from sktie._tie import Tie, TiedCoordinates, ToMean
 from sktie._typing import Array, FloatArray, IntArray, Solver
 from sktie._validation import (
-    OUT_OF_RANGE,
     check_parameters,
     in_range,
-    overflow_noted,
+    score_in_range,
     unchanged_on_error,
 )
 from sktie.linear_model._base import REMEDIES
@@ -330,11 +330,8 @@ class TiedPair(CallbackSupportMixin, MetaEstimatorMixin, VersionedEstimator):
                 "numbers; expected one column of numbers. Write the classes of the "
                 "other model as numbers too, such as 0 and 1."
             )
-        if numeric and not np.isfinite(y).all():
-            raise ValueError(
-                "y holds NaN or infinite numbers; expected finite ones. Drop these "
-                "rows."
-            )
+        if numeric:
+            assert_all_finite(y, input_name="y")  # None became NaN
         weight = check_weight(sample_weight, X)
         self.domains_, index = order_domains(domains, self.domains)
         order, bounds = group_rows(index, 2)
@@ -462,11 +459,7 @@ class TiedPair(CallbackSupportMixin, MetaEstimatorMixin, VersionedEstimator):
         found = np.empty(len(raw), np.result_type(*kinds))
         for k, estimator in enumerate(self.estimators_):
             own = index == k
-            form = FORMS[type(estimator)]
-            with overflow_noted() as noted:
-                found[own] = form.predict(raw[own], classes[k])
-            if noted:
-                raise ValueError(OUT_OF_RANGE)
+            found[own] = FORMS[type(estimator)].predict(raw[own], classes[k])
         return found, index
 
     def score(
@@ -494,14 +487,14 @@ class TiedPair(CallbackSupportMixin, MetaEstimatorMixin, VersionedEstimator):
         predicted, index = self._predicted(X, sample_domain)
         y = column_or_1d(y)
         check_consistent_length(y, predicted)
-        placeholder = np.zeros((len(y), 1))
-        weight = check_weight(sample_weight, placeholder)
+        weight = check_weight(sample_weight, np.empty((len(y), 1)))
         weight = np.ones(len(y)) if weight is None else weight
         total = 0.0
         for k, estimator in enumerate(self.estimators_):
             own = index == k
             if weight[own].sum() > 0:
                 form = FORMS[type(estimator)]
-                score = in_range(form.score, y[own], predicted[own], weight[own])
+                held = y[own], predicted[own], weight[own]
+                score = score_in_range(form.score, *held)
                 total += float(weight[own].sum()) * score
         return total / float(weight.sum())
