@@ -531,8 +531,8 @@ def test_bad_rows_are_told_as_in_memory_and_lose_nothing(kind):
     for rows, target, weight, match in (
         (bad, y, None, "contains NaN"),
         (far, y, None, "numbers with fractions"),
-        (X, y[:-1], None, "X has 600 rows, but y has 599"),
-        (X, y, WEIGHT[:-1], "X has 600 rows, but weight has 599"),
+        (X, y[:-1], None, r"X has 600 rows, but y has the shape \(599,\)"),
+        (X, y, WEIGHT[:-1], r"but sample_weight has the shape \(599,\)"),
         (X, y, -WEIGHT, "[Nn]egative"),
         (X, y, 0 * WEIGHT, "weight"),
         (X, np.where(np.arange(N) == 599, np.nan, y), None, "NaN"),
@@ -542,6 +542,22 @@ def test_bad_rows_are_told_as_in_memory_and_lose_nothing(kind):
         assert_array_equal(model.domain_coef_, before)
     with pytest.raises(ValueError, match="600 rows, but <stream"):
         model.fit(stream(X, 100), stream(y[:-1], 100))
+
+
+def test_one_weight_for_all_rows_and_no_rows():
+    found = TiedRidge(pair=-1).fit(stream(X, 100), SCORE, 2.0)
+    assert_same(found, TiedRidge(pair=-1).fit(X, SCORE, 2.0))
+    with pytest.raises(ValueError, match=r"shape \(0, 5\)> has no rows"):
+        TiedRidge().fit(ArrayStream([X[:0]]), SCORE[:0])
+
+
+def test_large_maps_are_held_where_all_rows_are_needed(tmp_path, monkeypatch):
+    np.save(tmp_path / "X.npy", X)
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    model = TiedLogisticRegression(pair=-1, store_covariance=True).fit(X, BINARY)
+    monkeypatch.setattr(_files, "MAPPED_BYTES", 1000)
+    found = TiedLogisticRegression(pair=-1, store_covariance=True).fit(mapped, BINARY)
+    assert_array_equal(found.coef_covariance(1), model.coef_covariance(1))
 
 
 def test_errors_of_targets():

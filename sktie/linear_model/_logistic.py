@@ -51,11 +51,10 @@ from sktie.linear_model._graph import (
     read_relations,
 )
 from sktie.linear_model._pair import resolve_anchor
-from sktie.linear_model._parted import Given, is_parted, read_parts
+from sktie.linear_model._parted import Given, as_parts, is_parted, read_parts
 from sktie.linear_model._path import Path
 from sktie.linear_model._updates import FISHER, UpdateMixin
 from sktie.solvers import SOLVERS
-from sktie.streams._files import as_stream
 
 #: What an earlier fit may have set and this one need not.
 STALE = (
@@ -450,8 +449,11 @@ class TiedLogisticRegression(UpdateMixin, TiedLinearClassifier):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows; with a domain column where ``pair`` names one.
+        X : {array-like, sparse matrix, stream, dask collection} of shape \
+                (n_samples, n_features)
+            Rows; with a domain column where ``pair`` names one. A stream of
+            `sktie.streams` stays in its files, and the chunks of a dask array or data
+            frame where they are; what is one of these may go with it below.
         y : array-like of shape (n_samples,)
             Class labels, at least two different ones.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -490,7 +492,7 @@ class TiedLogisticRegression(UpdateMixin, TiedLinearClassifier):
         X_unlabeled: Any,
     ) -> Any:
         """Read the training rows, at hand or in blocks."""
-        X = as_stream(X)
+        X = as_parts(self, X, labels=True)
         if not is_parted(X):
             return self._read(X, y, sample_weight, sample_domain, X_unlabeled)
         check_unlabeled(self.pair, self.unlabeled, X_unlabeled, y)

@@ -115,6 +115,10 @@ class StreamedParts(Parts):
 
     def __init__(self, given: Given, verbose: bool) -> None:
         stream: RowStream = given.X
+        if not len(stream):
+            raise ValueError(
+                f"X={stream!r} has no rows; expected at least one. Check the files."
+            )
         self._given = Given(
             stream,
             *(
@@ -136,10 +140,13 @@ class StreamedParts(Parts):
         if isinstance(rows, RowStream):
             return rows.cut_as(stream.sizes)
         values = np.asarray(rows)
-        if len(values) != len(stream):
+        if name == "weight" and values.ndim == 0:  # one for all rows
+            return np.broadcast_to(values, len(stream))
+        if values.shape[:1] != (len(stream),):
+            what = name if name == "y" else f"sample_{name}"
             raise ValueError(
-                f"X has {len(stream)} rows, but {name} has {len(values)}; expected one "
-                "for each row of X, in the same order."
+                f"X has {len(stream)} rows, but {what} has the shape {values.shape}; "
+                "expected one for each row of X, in the same order."
             )
         return values
 
