@@ -61,7 +61,8 @@ def test_everything_public_is_tried(root):
     # files, whose errors are those of the system too.
     made = {
         "CompatibilityReport", "EqualityTest", "TyingPath", "CoefSummary",
-        "TyingReport", "InconsistentVersionWarning", "open_npy", "open_parquet", "RowStream", "register",
+        "TyingReport", "InconsistentVersionWarning", "open_npy", "open_parquet",
+        "RowStream", "register",
     }  # fmt: skip
     names = {name.rpartition(".")[2] for name in listed} - made
     assert names
