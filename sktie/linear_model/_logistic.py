@@ -23,6 +23,7 @@ from sktie._labels import (
     check_domain_classes,
     encode_sample,
 )
+from sktie._linalg import TINY
 from sktie._loss import Loss, classification_loss
 from sktie._parallel import Workers, workers
 from sktie._prior import check_unlabeled
@@ -369,7 +370,8 @@ class TiedLogisticRegression(UpdateMixin, TiedLinearClassifier):
             dict,
             "array-like",
         ],
-        "C": [Interval(Real, 0, None, closed="right"), StrOptions({AUTO})],
+        # At least what has an inverse.
+        "C": [Interval(Real, TINY, None, closed="both"), StrOptions({AUTO})],
         "max_distance": [None, Interval(Real, 0, None, closed="left")],
         "decay": [StrOptions({"each", "shared"})],
         "tie_intercept": ["boolean", Interval(Real, 0, None, closed="both")],
