@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import lru_cache
 from inspect import Parameter, signature
 from typing import Any
@@ -65,22 +63,34 @@ def check_parameters(estimator: Any, remedies: dict[str, str]) -> None:
         raise
 
 
-@contextmanager
-def unchanged_on_error(estimator: Any) -> Iterator[None]:
-    """Give an estimator its fitted state back when a new fit fails."""
-    before = dict(vars(estimator))
-    try:
-        yield
-    except BaseException:
+class unchanged_on_error:
+    """Give an estimator its fitted state back when a new fit fails.
+
+    Not a generator: where Ctrl-C comes between the end of a fit and that of this
+    context, one would be closed with the traceback, and undo what was done since then.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Its attributes are put back; what they refer to must not be changed in place.
+    """
+
+    def __init__(self, estimator: Any) -> None:
+        self._estimator = estimator
+
+    def __enter__(self) -> None:
+        self._before = dict(vars(self._estimator))
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            return
         # scikit-learn keeps the state of running callbacks here, and tidies it up.
         running = {
             name: value
-            for name, value in vars(estimator).items()
+            for name, value in vars(self._estimator).items()
             if name.startswith(("_callback", "_skl"))
         }
-        vars(estimator).clear()
-        vars(estimator).update(before | running)
-        raise
+        self._estimator.__dict__ = self._before | running
 
 
 def checked_number(name: str, given: Any, count: int, what: str) -> int:

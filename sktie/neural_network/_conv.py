@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
@@ -465,7 +466,8 @@ class SharedConvClassifier(TrainedConvolutions):
                     "The layers differ from those of the calls of partial_fit before. "
                     "Give the model its parameters back, or start with a new one."
                 )
-            seed = getattr(self, "_rng", self.random_state)
+            # Copies: what fails leaves those of the calls before as they were.
+            seed = deepcopy(getattr(self, "_rng", None)) or self.random_state
             rng = self._rng = check_random_state(seed)
             if first:
                 self._measure(rows, None)
@@ -474,7 +476,7 @@ class SharedConvClassifier(TrainedConvolutions):
                 problem = self._problem(rows, rng, crew)
                 theta = self._start(problem, previous, rng)
                 # Of no use to another solver.
-                moments = getattr(self, "_optimizer", {}).get(self.solver)
+                moments = deepcopy(getattr(self, "_optimizer", {}).get(self.solver))
                 trained = self._train(
                     problem,
                     None,

@@ -27,7 +27,7 @@ from sktie._files import PathLike
 from sktie._labels import check_weight
 from sktie._rows import canonical_rows, drop_zero_weight
 from sktie._typing import Auto, FloatArray, RandomState
-from sktie._validation import check_parameters
+from sktie._validation import check_parameters, unchanged_on_error
 from sktie.nn import (
     OPTIMIZERS,
     Trained,
@@ -38,14 +38,15 @@ from sktie.nn import (
 )
 from sktie.priors._encoder import EncoderPrior
 from sktie.priors._reconstruction import Reconstruction
-from sktie.priors._temperature import FLOOR, auto_temperature, sample_rows
+from sktie.priors._temperature import (
+    FLOOR,
+    auto_temperature,
+    cooling,
+    sample_rows,
+)
 
 #: Multiplications of one evaluation of the objective up to which L-BFGS is used.
 LBFGS_WORK = 1e9
-#: Factor between one temperature of the annealing and the next, and how many come
-#: before zero.
-COOLING = 4.0
-STEPS_TO_ZERO = 5
 
 REMEDIES = {
     "n_components": "Use a positive number of hidden units.",
@@ -266,26 +267,29 @@ class AutoencoderPrior(CallbackSupportMixin, EncoderPrior):
             The fitted prior itself.
         """
         check_parameters(self, REMEDIES)
-        X = validate_data(self, X, dtype=[np.float64, np.float32])
-        weight = check_weight(sample_weight, X)
-        rows, weight, _ = canonical_rows(
-            *drop_zero_weight(X, weight),
-            at_least=self.n_components if self.activation == "softmax" else 0,
-        )
-        rng = check_random_state(self.random_state)
-        # In float64, as a long sum of float32 loses the mean of far-off rows.
-        wide = weight.astype(np.float64)
-        mean = np.average(rows, axis=0, weights=wide).astype(X.dtype)
-        rows = rows - mean
-        problem, theta, temperatures = self._start(rows, weight, rng)
-        trained: list[Trained] = []
-        with fit_callbacks(self, X, y, self.max_iter * len(temperatures)) as callback:
-            for temperature in temperatures:
-                problem = replace(problem, temperature=temperature)
-                trained.append(self._train(problem, theta, rng, callback))
-                theta = trained[-1].theta
-        self._store(problem, trained, mean)
-        self._warn(trained)
+        with unchanged_on_error(self):
+            X = validate_data(self, X, dtype=[np.float64, np.float32])
+            weight = check_weight(sample_weight, X)
+            rows, weight, _ = canonical_rows(
+                *drop_zero_weight(X, weight),
+                at_least=self.n_components if self.activation == "softmax" else 0,
+            )
+            rng = check_random_state(self.random_state)
+            # In float64, as a long sum of float32 loses the mean of far-off rows.
+            wide = weight.astype(np.float64)
+            mean = np.average(rows, axis=0, weights=wide).astype(X.dtype)
+            rows = rows - mean
+            problem, theta, temperatures = self._start(rows, weight, rng)
+            trained: list[Trained] = []
+            with fit_callbacks(
+                self, X, y, self.max_iter * len(temperatures)
+            ) as callback:
+                for temperature in temperatures:
+                    problem = replace(problem, temperature=temperature)
+                    trained.append(self._train(problem, theta, rng, callback))
+                    theta = trained[-1].theta
+            self._store(problem, trained, mean)
+            self._warn(trained)
         for part in trained:
             part.forget()
         return self
@@ -405,7 +409,7 @@ class AutoencoderPrior(CallbackSupportMixin, EncoderPrior):
         final = start if self.temperature == "auto" else float(self.temperature)
         seeds = seeds.astype(np.float64)
         if problem.centred:
-            return problem, seeds.ravel(), _cooling(start, final)
+            return problem, seeds.ravel(), cooling(start, final)
         if final == 0:
             raise ValueError(
                 "temperature=0 (hard codes) with share=None: an encoder of its own "
@@ -490,18 +494,3 @@ class AutoencoderPrior(CallbackSupportMixin, EncoderPrior):
             ConvergenceWarning,
             stacklevel=3 + WRAPPER_FRAMES,
         )
-
-
-def _cooling(start: float, final: float) -> list[float]:
-    """Return temperatures from start to final that fall by COOLING, or less, each time.
-
-    A final temperature above the start is the only one; zero follows the last step.
-    """
-    if final >= start:
-        return [final]
-    steps = STEPS_TO_ZERO
-    if final > 0:
-        steps = int(np.ceil(np.log(start / final) / np.log(COOLING)))
-    lowest = final if final > 0 else start / COOLING**steps
-    falling = [float(t) for t in np.geomspace(start, lowest, steps + 1)]
-    return falling if final > 0 else [*falling, 0.0]
