@@ -13,7 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any, TypeVar
 
@@ -131,8 +131,12 @@ class Workers:
 
         # The caller works too: of two threads, one alone has to be woken.
         n_helpers = min(self._n_helpers, len(items) - 1)
-        helpers = [self._executor.submit(work) for _ in range(n_helpers)]
+        helpers: list[Any] = []
         try:
+            # Without memory for a thread the system gives none; others do the work.
+            with suppress(RuntimeError):
+                for _ in range(n_helpers):
+                    helpers.append(self._executor.submit(work))
             work()
         finally:
             left.clear()
