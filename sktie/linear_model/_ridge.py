@@ -21,7 +21,7 @@ from sktie._typing import Auto, Decay, FloatArray, HandleUnknown, MetricName
 from sktie._validation import check_parameters, unchanged_on_error
 from sktie.linear_model._evidence import AUTO
 from sktie.linear_model._graph import learns, read_relations
-from sktie.linear_model._regressor import RegressionRows
+from sktie.linear_model._parted import Given
 from sktie.linear_model._ridge_evidence import noise_variance, set_strengths
 from sktie.linear_model._ridge_graph import RelatedRidgePath, RelatedStop
 from sktie.linear_model._ridge_path import RidgePath
@@ -113,6 +113,8 @@ class TiedRidge(RidgeUpdates):
     store_covariance : bool, default=False
         Whether to keep what `coef_covariance`, `coef_interval` and `predict_interval`
         need: an array of (n_domains, n, n), with n coefficients for each domain.
+    verbose : int, default=0
+        Print how far a pass over rows in files has come if positive.
     n_jobs : int or None, default=None
         Threads; None uses as many as BLAS may, -1 all cores. No bit depends on it.
 
@@ -251,6 +253,7 @@ class TiedRidge(RidgeUpdates):
         "fit_intercept": ["boolean"],
         "handle_unknown": [StrOptions({"error", "shared"})],
         "store_covariance": ["boolean"],
+        "verbose": ["verbose"],
         "n_jobs": [None, Integral],
     }
 
@@ -271,6 +274,7 @@ class TiedRidge(RidgeUpdates):
         fit_intercept: bool = True,
         handle_unknown: HandleUnknown = "error",
         store_covariance: bool = False,
+        verbose: int = 0,
         n_jobs: int | None = None,
     ) -> None:
         self.pair = pair
@@ -287,6 +291,7 @@ class TiedRidge(RidgeUpdates):
         self.fit_intercept = fit_intercept
         self.handle_unknown = handle_unknown
         self.store_covariance = store_covariance
+        self.verbose = verbose
         self.n_jobs = n_jobs
 
     @with_callbacks
@@ -297,8 +302,11 @@ class TiedRidge(RidgeUpdates):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows; with a domain column where ``pair`` names one.
+        X : {array-like, sparse matrix, stream, dask collection} of shape \
+                (n_samples, n_features)
+            Rows; with a domain column where ``pair`` names one. A stream of
+            `sktie.streams` stays in its files, and the chunks of a dask array or data
+            frame where they are; what is one of these may go with it below.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Targets.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -314,7 +322,7 @@ class TiedRidge(RidgeUpdates):
         """
         check_parameters(self, REMEDIES)
         with unchanged_on_error(self):
-            rows = self._read(X, y, sample_weight, sample_domain)
+            rows = self._rows(Given(X, y, sample_weight, sample_domain))
             with (
                 workers(self.n_jobs, rows.design.n_lanes) as crew,
                 fit_callbacks(self, X, y, 0),
@@ -322,7 +330,7 @@ class TiedRidge(RidgeUpdates):
                 self._fit_rows(rows, crew)
         return self
 
-    def _fit_rows(self, rows: RegressionRows, crew: Workers) -> None:
+    def _fit_rows(self, rows: Any, crew: Workers) -> None:
         """Fit the model to rows that it has read."""
         path = self._path(rows, crew)
         set_strengths(self, path)
@@ -330,9 +338,10 @@ class TiedRidge(RidgeUpdates):
         self._keep(path, stop)
         self._store_stop(path, stop)
 
-    def _path(self, rows: RegressionRows, crew: Workers) -> Any:
+    def _path(self, rows: Any, crew: Workers) -> Any:
         """Return the path of the model that has read these rows."""
-        rows = replace(self._dependent(rows), graph=read_relations(self))
+        rows = rows.depending(self._depend(rows.design.n_features))
+        rows = replace(rows, graph=read_relations(self))
         if rows.graph is None and not learns(self):
             return RidgePath(self, rows, crew)
         return RelatedRidgePath(self, rows, crew)
