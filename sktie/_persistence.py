@@ -48,6 +48,8 @@ SKOPS_TRUSTED_TYPES = (
     "sklearn.metrics._scorer._PassthroughScorer",
     "sklearn.metrics._scorer._Scorer",
     "sklearn.utils._bunch.Bunch",
+    "sklearn.utils._metadata_requests.MetadataRequest",
+    "sklearn.utils._metadata_requests.MethodMetadataRequest",
     *(
         f"sklearn.model_selection._split.{name}"
         for name in (

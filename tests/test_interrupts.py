@@ -17,6 +17,7 @@ import warnings
 import weakref
 from pathlib import Path
 
+import numpy as np
 import pytest
 from sklearn.base import clone
 from threadpoolctl import ThreadpoolController, threadpool_limits
@@ -26,6 +27,7 @@ from sktie import _design
 from sktie._fingerprint import fingerprint
 from sktie._parallel import Workers, workers
 from sktie._validation import unchanged_on_error
+from sktie.streams import open_npy
 from tests.saved import PARTLY, UNFITTED, N, X, Y
 
 HERE = str(Path(sktie.__file__).parent)
@@ -190,6 +192,38 @@ def test_a_batch_that_is_interrupted_leaves_the_model_whole(name, error):
         if state(model) == old:
             go_on(model)
         assert state(model) == new, interrupt.where
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError, OSError])
+@pytest.mark.parametrize("name", ["domains", "ridge", "counts"])
+def test_a_fit_to_rows_in_files_that_is_interrupted_leaves_nothing(
+    name, error, tmp_path
+):
+    """No half of a model, and no thread that reads on."""
+    model, rows, y, _ = UNFITTED[name]
+    for k in range(3):
+        np.save(tmp_path / f"{k}.npy", rows[k * 20 : k * 20 + 20])
+    stream = open_npy(tmp_path)
+    model = clone(model).set_params(n_jobs=2)
+    if "store_covariance" in model.get_params():  # Needs the rows at hand.
+        model.set_params(store_covariance=False)
+    model.fit(stream, y)
+    other = clone(model).set_params(tie=7.0).fit(stream, y)
+    model.set_params(tie=7.0)
+    old, new = state(model), state(other)
+
+    def fit(model):
+        model.fit(stream, y)
+
+    again = copy.deepcopy(model)
+    for place in places_of(lambda: fit(again), PLACES):
+        one = copy.deepcopy(model)
+        interrupt = Interrupt(error, place)
+        interrupt.during(lambda one=one: fit(one))
+        assert state(one) in (old, new), interrupt.where
+        assert_no_threads(interrupt.where)
+        fit(one)
+        assert state(one) == new, interrupt.where
 
 
 #: Fits that have lanes to share between threads, and so many of them.
