@@ -52,23 +52,25 @@ COMMON = """
             time.sleep(0.001)
         return threading.active_count() == 1
 
-    def end_of(child, seconds):
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            found, status = os.waitpid(child, os.WNOHANG)
-            if found:
-                return os.waitstatus_to_exitcode(status)
-            time.sleep(0.002)
+    def end_of(child, signals=(0,)):
+        for number in signals:
+            os.kill(child, number)
+            end = time.monotonic() + 30
+            while time.monotonic() < end:
+                found, status = os.waitpid(child, os.WNOHANG)
+                if found:
+                    return os.waitstatus_to_exitcode(status)
+                time.sleep(0.002)
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         return "hangs"
 """
 
 
-def run(code):
+def run(code, n_blas):
     """Run a program; return the lines that it prints."""
     # One thread of OpenMP: its pool does not survive a fork.
-    threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "2"}
+    threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": str(n_blas)}
     path = {"PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)])}
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(COMMON) + textwrap.dedent(code)],
@@ -89,8 +91,8 @@ def test_ctrl_c_ends_every_fit_and_leaves_the_model_as_it_was():
         model, rows, y, given = case(name, 30)
         model.fit(rows, y, **given)
         before, threads = state(model), blas_threads()
-        os.write(ready, b"!")
         try:
+            os.write(ready, b"!")
             while True:
                 with warnings.catch_warnings(record=True) as caught:
                     warnings.simplefilter("always")
@@ -123,16 +125,20 @@ def test_ctrl_c_ends_every_fit_and_leaves_the_model_as_it_was():
         os.read(read, 1)
         os.close(read)
         time.sleep(0.03 + 0.007 * k)
-        os.kill(child, signal.SIGINT)
-        print(name, end_of(child, 60))
+        # Python ignores one that comes while it calls what an object left behind.
+        print(name, end_of(child, [signal.SIGINT] * 2))
     """
-    found = run(code)
+    found = run(code, 2)
     assert len(found) > 20
     assert [line for line in found if not line.endswith(" 0")] == []
 
 
 def test_a_lack_of_memory_is_an_error_and_leaves_the_model_as_it_was():
-    """Children may have some more megabytes than they have, from none to enough."""
+    """Children may have some more megabytes than they have, from none to enough.
+
+    In one thread: OpenBLAS 0.3.21, of the oldest supported NumPy, waits for ever where
+    there is no memory for the buffers of a second one.
+    """
     code = """
     def fit_with(name, megabytes):
         model, rows, y, given = CASE
@@ -150,6 +156,8 @@ def test_a_lack_of_memory_is_an_error_and_leaves_the_model_as_it_was():
                  "codes", "network", "images", "images-domains"):
         copies = 1500 if name in ("domains", "ridge", "counts", "two-forms") else 200
         model, rows, y, given = CASE = case(name, copies)
+        if "n_jobs" in model.get_params():
+            model.set_params(n_jobs=1)
         few = [each[:60] for each in (rows, y) if each is not None]
         model.fit(*few, **{key: value[:60] for key, value in given.items()})
         BEFORE = state(model)
@@ -162,10 +170,10 @@ def test_a_lack_of_memory_is_an_error_and_leaves_the_model_as_it_was():
                     status = fit_with(name, megabytes)
                 finally:
                     os._exit(status)
-            found.append(end_of(child, 60))
+            found.append(end_of(child))
         print(name, *found)
     """
-    found = {line.split()[0]: line.split()[1:] for line in run(code)}
+    found = {line.split()[0]: line.split()[1:] for line in run(code, 1)}
     assert len(found) == 10
     for name, statuses in found.items():
         assert set(statuses) <= {"0", "1"}, (name, statuses)
