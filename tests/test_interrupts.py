@@ -35,7 +35,7 @@ HERE = str(Path(sktie.__file__).parent)
 FILES = (HERE, "contextlib.py", os.path.join("concurrent", "futures"))
 LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
 #: Places of each fit, for each error.
-PLACES = 200 if LONG else 5
+PLACES = 60 if LONG else 5
 #: What makes long fits short.
 SHORT = {
     "chosen": {"ties": [1.0]},
