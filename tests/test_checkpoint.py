@@ -472,6 +472,23 @@ def test_a_full_disk_is_told_and_the_training_goes_on(tmp_path, always, monkeypa
     assert_same_state(model, uninterrupted("adam")[0])
 
 
+def test_a_file_that_cannot_be_removed_spoils_no_training(
+    tmp_path, always, monkeypatch
+):
+    def refuse(path):
+        raise PermissionError(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", refuse)
+        model = conv(checkpoint=tmp_path).fit(X, Y)
+    assert len(os.listdir(tmp_path)) == 1
+    whole, _ = uninterrupted("adam")
+    assert_same_state(model, whole)
+    # The next fit goes on from its last epoch.
+    assert_same_state(conv(checkpoint=tmp_path).fit(X, Y), whole)
+    assert os.listdir(tmp_path) == []
+
+
 def test_a_short_training_writes_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(_checkpoint, "replacing", None)
     conv(checkpoint=tmp_path).fit(X, Y)

@@ -107,8 +107,12 @@ class Checkpoint:
         self._due = end + max(INTERVAL, (end - begin) / SHARE)
 
     def remove(self) -> None:
-        """Remove the file, and what processes that were killed left beside it."""
-        self.file.unlink(missing_ok=True)
+        """Remove the file, and what processes that were killed left beside it.
+
+        A training that has ended is no worse for a file that cannot be removed.
+        """
+        with suppress(OSError):
+            self.file.unlink()
         for left in self.file.parent.glob(f".{self.file.name}.*.tmp"):
             with suppress(OSError):
                 # Another process may be writing a young one.
