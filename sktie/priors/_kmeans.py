@@ -290,40 +290,7 @@ class KMeansPrior(ClusterMixin, EncoderPrior):
             The prior itself.
         """
         with unchanged_on_error(self):
-            first = not hasattr(self, "cluster_centers_")
-            X, weight = self._read_rows(X, sample_weight, reset=first)
-            rows, mass, _ = drop_zero_weight(X, weight)
-            if not first and self.n_clusters != self._k:
-                raise ValueError(
-                    f"n_clusters={self.n_clusters}, but this prior has {self._k} "
-                    "clusters, which partial_fit can only move. Call fit for another "
-                    "number."
-                )
-            if first:
-                self._check_enough(rows.shape[0])
-                self._online, self.n_iter_ = self._minibatch(self.init), 0
-            elif self._online is None:
-                # The centres as a first batch, each as heavy as its rows, stay in
-                # place. Nor is a small one moved elsewhere, which suits a start and
-                # not an end.
-                self._online = self._minibatch(
-                    self.cluster_centers_, reassignment_ratio=0.0
-                )
-                held = self._mass > 0
-                self._online.partial_fit(
-                    self.cluster_centers_,
-                    sample_weight=np.where(held, self._mass, 1e-12),
-                )
-            # On a copy: what a failed step leaves of it is forgotten.
-            self._online = deepcopy(self._online)
-            self._online.partial_fit(rows, sample_weight=mass)
-            self.n_iter_ += 1
-            # Few rows say where centres go, but not how far rows are spread around.
-            afresh = first or rows.shape[0] >= 2 * self._k
-            self._store(self._online.cluster_centers_.copy(), rows, mass, afresh)
-            self._label(X, weight)
-            if afresh:
-                self._variance = self._variance_within(rows, mass)
+            self._learn(X, sample_weight)
         return self
 
     def transform(self, X: Any) -> Any:
@@ -451,6 +418,41 @@ class KMeansPrior(ClusterMixin, EncoderPrior):
                 "positive weight); expected at least as many rows as clusters. Lower "
                 "n_clusters, or add rows."
             )
+
+    def _learn(self, X: Any, sample_weight: Any) -> None:
+        """Move the centres by one batch of rows."""
+        first = not hasattr(self, "cluster_centers_")
+        X, weight = self._read_rows(X, sample_weight, reset=first)
+        rows, mass, _ = drop_zero_weight(X, weight)
+        if not first and self.n_clusters != self._k:
+            raise ValueError(
+                f"n_clusters={self.n_clusters}, but this prior has {self._k} clusters, "
+                "which partial_fit can only move. Call fit for another number."
+            )
+        if first:
+            self._check_enough(rows.shape[0])
+            self._online, self.n_iter_ = self._minibatch(self.init), 0
+        elif self._online is None:
+            # The centres as a first batch, each as heavy as its rows, stay in place.
+            # Nor is a small one moved elsewhere, which suits a start and not an end.
+            self._online = self._minibatch(
+                self.cluster_centers_, reassignment_ratio=0.0
+            )
+            held = self._mass > 0
+            self._online.partial_fit(
+                self.cluster_centers_, sample_weight=np.where(held, self._mass, 1e-12)
+            )
+        else:
+            # A batch that fails leaves the other as it was.
+            self._online = deepcopy(self._online)
+        self._online.partial_fit(rows, sample_weight=mass)
+        self.n_iter_ += 1
+        # Few rows say where centres go, but not how far rows are spread around them.
+        afresh = first or rows.shape[0] >= 2 * self._k
+        self._store(self._online.cluster_centers_.copy(), rows, mass, afresh)
+        self._label(X, weight)
+        if afresh:
+            self._variance = self._variance_within(rows, mass)
 
     def _clusterer(self, n_rows: int) -> Any:
         minibatch = self.minibatch
