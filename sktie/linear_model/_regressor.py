@@ -26,7 +26,7 @@ from sktie._typing import FloatArray, IntArray
 from sktie.linear_model._base import TiedLinearModel
 from sktie.linear_model._pair import resolve_regressor
 from sktie.linear_model._parted import Given, is_parted, read_parts
-from sktie.streams._apply import by_blocks
+from sktie.streams._apply import at_hand, by_blocks
 from sktie.streams._files import as_stream
 
 #: What an earlier fit may have set and this one need not.
@@ -277,6 +277,7 @@ class TiedLinearRegressor(RegressorMixin, TiedLinearModel):
             At most 1; 0 for the mean of y. The mean over the targets.
         """
         predicted = self.predict(X, sample_domain=sample_domain)
+        y, predicted, sample_weight = map(at_hand, (y, predicted, sample_weight))
         return float(r2_score(y, predicted, sample_weight=sample_weight))
 
     def domain_estimator(self, label: Any) -> Any:

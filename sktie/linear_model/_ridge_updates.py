@@ -19,6 +19,7 @@ from sktie.linear_model._pair import feature_order, last_step
 from sktie.linear_model._ridge_inference import RidgeInference
 from sktie.linear_model._ridge_path import RidgePath, RidgeStop
 from sktie.linear_model._updates import FISHER, check_metric, is_its_own_past
+from sktie.streams._apply import in_batches
 
 #: Appended to scikit-learn's message for a parameter out of range.
 REMEDIES = {
@@ -168,6 +169,7 @@ class RidgeUpdates(RidgeInference):
         return mass, mean, gram
 
     @available_if(is_its_own_past)
+    @in_batches
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Update the model by a batch of rows; needs ``store_covariance=True``.
 

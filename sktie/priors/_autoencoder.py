@@ -30,6 +30,7 @@ from sktie.nn import OPTIMIZERS, Trained, glorot_uniform, progress
 from sktie.priors._encoder import EncoderPrior
 from sktie.priors._reconstruction import Reconstruction
 from sktie.priors._temperature import FLOOR, auto_temperature, sample_rows
+from sktie.streams._apply import by_blocks, check_at_hand
 
 #: Multiplications of one evaluation of the objective up to which L-BFGS is used.
 LBFGS_WORK = 1e9
@@ -249,6 +250,7 @@ class AutoencoderPrior(CallbackSupportMixin, EncoderPrior):
             The fitted prior itself.
         """
         check_parameters(self, REMEDIES)
+        check_at_hand(X, type(self).__name__)
         X = validate_data(self, X, dtype=[np.float64, np.float32])
         weight = check_weight(sample_weight, X)
         rows, weight, _ = canonical_rows(
@@ -271,6 +273,7 @@ class AutoencoderPrior(CallbackSupportMixin, EncoderPrior):
         self._warn(trained)
         return self
 
+    @by_blocks(lambda self: np.empty((0, len(self.coef_)), self.coef_.dtype))
     def transform(self, X: Any) -> FloatArray:
         """Return the outputs of the hidden units.
 

@@ -12,7 +12,7 @@ from sklearn.utils import check_array, check_X_y
 from sktie._compat import check_sample_weight
 from sktie._design import Design, group_rows
 from sktie._domains import Columns, cut_column, encode_domains
-from sktie._labels import check_label_kind, distinct
+from sktie._labels import check_exposure, check_label_kind, distinct
 from sktie._loss import ClassLoss, Loss
 from sktie._moments import Moments, moments_of
 from sktie._parallel import Workers
@@ -31,6 +31,10 @@ class Given(NamedTuple):
     weight: Any = None
     domain: Any = None
     exposure: Any = None
+
+
+#: What users call these.
+NAMES = ("X", "y", "sample_weight", "sample_domain", "sample_exposure")
 
 
 @dataclass(frozen=True)
@@ -163,8 +167,8 @@ def survey(reading: Reading, given: Given) -> tuple[Kept, Digest]:
     weight = None
     if given.weight is not None:
         weight = check_sample_weight(given.weight, X).astype(np.float64)
-    if given.exposure is not None:
-        exposure = np.asarray(given.exposure, dtype=np.float64)
+    exposure = check_exposure(given.exposure, X)
+    if exposure is not None:
         weight = exposure if weight is None else weight * exposure
     n = X.shape[0]
     labels, index = np.zeros(1, dtype=np.intp), np.zeros(n, dtype=np.uint8)
@@ -186,7 +190,7 @@ def survey(reading: Reading, given: Given) -> tuple[Kept, Digest]:
     else:
         values = reading.numbers(given)
         least = float(values.min(initial=np.inf))
-        if given.exposure is not None:
+        if exposure is not None:
             values = values / exposure[:, np.newaxis]
         cell, n_cells = index, 1
         weighted = values if weight is None else values * weight[:, np.newaxis]

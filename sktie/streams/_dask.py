@@ -19,7 +19,7 @@ from sktie._loss import Loss
 from sktie._parallel import Workers, workers
 from sktie._row_sums import RowSums
 from sktie._typing import IntArray
-from sktie.streams._blocks import Assembly, Digest, Given, Kept, Reading, survey
+from sktie.streams._blocks import NAMES, Assembly, Digest, Given, Kept, Reading, survey
 from sktie.streams._parts import Draw, Parts, Work
 
 #: Results that are added up at a time, where they were found.
@@ -30,6 +30,17 @@ def is_dask(X: Any) -> bool:
     """Whether X is a dask collection; without dask there are none."""
     dask = sys.modules.get("dask")
     return dask is not None and bool(dask.is_dask_collection(X))
+
+
+def check_collection(X: Any, name: str) -> None:
+    """Check that a dask collection is one of rows."""
+    from dask.delayed import Delayed
+
+    if isinstance(X, Delayed) or not hasattr(X, "ndim"):
+        raise TypeError(
+            f"{name} is a dask {type(X).__name__}; expected a dask array or data "
+            "frame. Make one by dask.array.from_delayed or to_dataframe()."
+        )
 
 
 def chunks_of(X: Any, lengths: list[int] | None) -> list[Any]:
@@ -43,9 +54,11 @@ def chunks_of(X: Any, lengths: list[int] | None) -> list[Any]:
         Rows of each chunk, where they should be so; None: as they are.
     """
     if not hasattr(X, "chunks"):  # a data frame, or a column of one
-        return list(X.to_delayed())
-    if X.ndim > 1 and X.numblocks[1] > 1:
-        X = X.rechunk({1: -1})
+        # Optimised no further, by which small partitions are joined: of few columns
+        # more of them than of all.
+        return list(X.simplify().to_delayed(optimize_graph=False))
+    if X.numblocks[1:] != (1,) * (X.ndim - 1):
+        X = X.rechunk(dict.fromkeys(range(1, X.ndim), -1))
     if lengths is not None and not np.isnan(X.chunks[0]).any():
         X = X.rechunk({0: tuple(lengths)})
     return list(X.to_delayed().ravel())
@@ -69,7 +82,8 @@ def counted(X: Any) -> list[int]:
             "is in memory; expected sizes that are known. Call "
             "X.compute_chunk_sizes() first."
         )
-    return list(map(int, X.map_partitions(len).compute()))
+    graph = Graph(chunks := chunks_of(X, None))
+    return list(map(int, graph.compute([graph.task(len, own) for own in chunks])))
 
 
 def beside(X: Any, rows: Any, name: str) -> list[Any]:
@@ -78,7 +92,11 @@ def beside(X: Any, rows: Any, name: str) -> list[Any]:
     if rows is None:
         return [None] * n_chunks
     if is_dask(rows):
-        found = chunks_of(rows, lengths_of(X))
+        check_collection(rows, name)
+        sizes, own = lengths_of(X), lengths_of(rows)
+        if sizes is not None and own is not None:
+            _check_lengths(sum(sizes), sum(own), name)
+        found = chunks_of(rows, sizes)
         if len(found) != n_chunks:
             raise ValueError(
                 f"{name} has {len(found)} chunks, and X has {n_chunks}; expected the "
@@ -86,18 +104,21 @@ def beside(X: Any, rows: Any, name: str) -> list[Any]:
                 "compute_chunk_sizes()."
             )
         return found
-    sizes = counted(X)
-    values = np.asarray(rows)
-    if len(values) != sum(sizes):
-        raise ValueError(
-            f"X has {sum(sizes)} rows, but {name} has {len(values)}; expected one for "
-            "each row of X, in the same order."
-        )
+    sizes, values = counted(X), np.asarray(rows)
+    _check_lengths(sum(sizes), len(values), name)
     import dask
 
     parts = np.split(values, np.cumsum(sizes)[:-1])
     # Sent to the workers now, and not again in each pass.
     return list(dask.persist(*map(dask.delayed, parts)))
+
+
+def _check_lengths(n_rows: int, n_given: int, name: str) -> None:
+    if n_given != n_rows:
+        raise ValueError(
+            f"X has {n_rows} rows, but {name} has {n_given}; expected one for each row "
+            "of X, in the same order."
+        )
 
 
 def none_of(rows: Any) -> Any:
@@ -127,20 +148,21 @@ class DaskParts(Parts):
     sample_bytes = inf  # which lie where the chunks do
 
     def __init__(self, given: Given) -> None:
+        check_collection(given.X, "X")
         parts = [chunks_of(given.X, None)]
-        for name, rows in zip(given._fields[1:], given[1:], strict=True):
+        for name, rows in zip(NAMES[1:], given[1:], strict=True):
             parts.append(beside(given.X, rows, name))
         self._chunks = list(zip(*parts, strict=True))
         self.empty = Given(*map(none_of, given))
-        self._graph = _Graph()
+        self._graph = Graph()
 
     def survey(self, reading: Reading, workers: Workers) -> list[Digest]:
-        graph = _Graph(part for chunk in self._chunks for part in chunk)
+        graph = Graph(part for chunk in self._chunks for part in chunk)
         look = graph.constant(reading)
         pairs = graph.persist(
             [graph.task(_survey, look, *chunk) for chunk in self._chunks]
         )
-        graph = _Graph(pairs)
+        graph = Graph(pairs)
         digests = graph.compute([graph.task(getitem, pair, 1) for pair in pairs])
         held = [digest is not None for digest in digests]
         if not any(held):
@@ -153,7 +175,7 @@ class DaskParts(Parts):
         return [digest for digest in digests if digest is not None]
 
     def number(self, maps: list[tuple[IntArray, IntArray | None]]) -> None:
-        graph = _Graph(self._pairs)
+        graph = Graph(self._pairs)
         kept = graph.persist(
             [
                 graph.task(_numbered, pair, graph.constant(own))
@@ -166,9 +188,7 @@ class DaskParts(Parts):
     def _arrange(self, run: Any, blocks: list[tuple[Any, tuple[Any, ...]]]) -> None:
         """Keep what a pass takes: a function, and for each block its arguments."""
         self._visit, self._blocks = run, blocks
-        self._graph = _Graph(
-            [part for kept, chunk in blocks for part in (kept, *chunk)]
-        )
+        self._graph = Graph([part for kept, chunk in blocks for part in (kept, *chunk)])
 
     def total(self, work: Work, n_domains: int, workers: Workers) -> Any:
         graph = self._graph.copy()
@@ -201,7 +221,7 @@ class DaskParts(Parts):
         return found
 
 
-class _Graph:
+class Graph:
     """Tasks on delayed objects, in one layer: far faster than one object for each.
 
     Parameters
@@ -218,7 +238,7 @@ class _Graph:
         self._tasks: dict[str, Any] = {}
         self._token = uuid4().hex
 
-    def copy(self) -> _Graph:
+    def copy(self) -> Graph:
         """Return a graph of the same inputs without tasks."""
         found = copy(self)
         found._tasks, found._token = {}, uuid4().hex
