@@ -152,7 +152,7 @@ def read_parts(
         squares=model.graph is not None or model.feature_ties is not None,
     )
     with workers(model.n_jobs, MAX_LANES) as crew:
-        digests = parts.survey(reading, crew)
+        later, digests = parts.survey(reading, crew)
     if not any(digest.mass.any() for digest in digests):
         raise ValueError(
             "All sample weights are zero; expected at least one positive weight. "
@@ -184,7 +184,7 @@ def read_parts(
         n_lanes=MAX_LANES,
         squared=squared,
     )
-    assembly = Assembly(reading, dtype, design.fit_intercept, factors)
+    assembly = Assembly(later, dtype, design.fit_intercept, factors)
     none = np.empty((0, design.n_features), dtype)
     everything = Sample(none, np.empty(0, np.intp), None, factors)
     rows = PartedRows(parts, assembly, design, cells, everything)

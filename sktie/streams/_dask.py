@@ -156,7 +156,9 @@ class DaskParts(Parts):
         self.empty = Given(*map(none_of, given))
         self._graph = Graph()
 
-    def survey(self, reading: Reading, workers: Workers) -> list[Digest]:
+    def survey(
+        self, reading: Reading, workers: Workers
+    ) -> tuple[Reading, list[Digest]]:
         graph = Graph(part for chunk in self._chunks for part in chunk)
         look = graph.constant(reading)
         pairs = graph.persist(
@@ -172,7 +174,7 @@ class DaskParts(Parts):
             )
         self._chunks = list(compress(self._chunks, held))
         self._pairs = list(compress(pairs, held))
-        return [digest for digest in digests if digest is not None]
+        return reading, [digest for digest in digests if digest is not None]
 
     def number(self, maps: list[tuple[IntArray, IntArray | None]]) -> None:
         graph = Graph(self._pairs)

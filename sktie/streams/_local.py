@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Lock
 from typing import Any
 
@@ -15,9 +18,9 @@ from sktie._design import MAX_LANES, Design, group_rows
 from sktie._loss import ClassLoss, Loss
 from sktie._parallel import Workers
 from sktie._row_sums import RowSums
-from sktie._typing import IntArray
+from sktie._typing import IntArray, Matrix
 from sktie.streams._blocks import Assembly, Digest, Given, Kept, Reading, survey
-from sktie.streams._files import RowStream
+from sktie.streams._files import ArrayStream, RowStream
 from sktie.streams._parts import Parts, Work
 
 #: Bytes that the totals of all lanes may take.
@@ -61,6 +64,39 @@ class Progress:
                 f"pass {self._pass}: {self._done / self.n_rows:4.0%} of {self.n_rows} "
                 f"rows, {now - self._start:.1f} s"
             )
+
+
+class Store:
+    """Decoded blocks of a stream in a folder, which is removed with this object.
+
+    Parameters
+    ----------
+    stream : RowStream
+        Says where, and how many rows there are.
+    """
+
+    def __init__(self, stream: RowStream) -> None:
+        self._folder = TemporaryDirectory(prefix="sktie-", dir=stream.scratch)
+        self._sizes = stream.sizes
+
+    def taker(self, place: int) -> Callable[[Matrix], None]:
+        """Return what takes the rows of a block."""
+
+        def take(X: Matrix) -> None:
+            np.save(self._path(place), X, allow_pickle=False)
+
+        return take
+
+    def _path(self, place: int) -> Path:
+        return Path(self._folder.name) / f"{place}.npy"
+
+    def stream(self) -> ArrayStream:
+        """Return all blocks, once they have been taken."""
+        files = [self._path(place) for place in range(len(self._sizes))]
+        arrays = [np.load(file, mmap_mode="r") for file in files]
+        found = ArrayStream(arrays, self._sizes)
+        found.store = self  # which lives as long
+        return found
 
 
 class StreamedParts(Parts):
@@ -123,14 +159,29 @@ class StreamedParts(Parts):
             yield place, Given(*part)
             self._progress.add(sizes[place])
 
-    def survey(self, reading: Reading, workers: Workers) -> list[Digest]:
+    def survey(
+        self, reading: Reading, workers: Workers
+    ) -> tuple[Reading, list[Digest]]:
+        stream = self._given.X
+        store = None if stream.scratch is None else Store(stream)
+
         def lane(span: tuple[int, int]) -> list[tuple[Kept, Digest]]:
-            return [survey(reading, given) for _, given in self._blocks(*span)]
+            return [
+                survey(reading, given, None if store is None else store.taker(place))
+                for place, given in self._blocks(*span)
+            ]
 
         self._progress.begin()
         found = [pair for own in workers.map(lane, self._spans) for pair in own]
         self._kept = [kept for kept, _ in found]
-        return [digest for _, digest in found]
+        # What is kept tells of these from now on.
+        y = None if reading.labels else self._given.y
+        self._given = self._given._replace(domain=None, y=y)
+        if store is not None:
+            self._given = self._given._replace(X=store.stream())
+            self._spans = _spans(self._given.X)
+            reading = replace(reading, column=None)
+        return reading, [digest for _, digest in found]
 
     def number(self, maps: list[tuple[IntArray, IntArray | None]]) -> None:
         self._kept = [
