@@ -60,7 +60,7 @@ def test_group_test_is_the_extra_test(pyproject):
 
 def test_every_imported_package_is_declared(root, pyproject):
     distributions = {"sklearn": "scikit-learn"}
-    optional = {"matplotlib", "narwhals", "pandas", "polars"}
+    optional = {"dask", "matplotlib", "narwhals", "pandas", "polars", "pyarrow"}
     project = pyproject["project"]
     declared = {re.match(r"[\w-]+", line)[0] for line in project["dependencies"]}
     imported = set()
@@ -79,7 +79,8 @@ def test_import_needs_no_optional_package(root):
     """Neither a plain import nor the data as arrays loads an optional package."""
     code = (
         "import sys\n"
-        "blocked = ['matplotlib', 'onnx', 'pandas', 'polars', 'skl2onnx', 'skops']\n"
+        "blocked = ['dask', 'matplotlib', 'onnx', 'pandas', 'polars', 'pyarrow']\n"
+        "blocked += ['skl2onnx', 'skops']\n"
         "sys.modules.update(dict.fromkeys(blocked))\n"
         "import sktie, sktie.datasets, sktie.onnx\n"
         "sktie.datasets.load_heart_sites(as_frame=False)\n"
