@@ -230,6 +230,12 @@ def test_what_goes_with_rows_is_in_chunks_or_in_memory(in_memory):
     assert_allclose(predicted, expected.predict(Z, **own), rtol=1e-6)
 
 
+def test_covariances_of_ridge_regression():
+    model = TiedRidge(pair=-1, store_covariance=True).fit(rows(X, 170), NUMBER)
+    expected = TiedRidge(pair=-1, store_covariance=True).fit(X, NUMBER)
+    assert_allclose(model.coef_covariance(1), expected.coef_covariance(1), rtol=1e-8, atol=1e-12)
+
+
 def test_targets_of_several_columns():
     found, expected = both(
         TiedRidge(pair=-1),
@@ -616,7 +622,9 @@ NOT_OFFERED = {
     "unlabeled": lambda X, y: TiedLogisticRegression(KMeansPrior(3), unlabeled=-1).fit(
         X, y
     ),
-    "store_covariance": lambda X, y: TiedRidge(store_covariance=True).fit(X, y),
+    "store_covariance": lambda X, y: TiedLogisticRegression(store_covariance=True).fit(
+        X, y
+    ),
     "TiedLogisticRegressionCV": lambda X, y: TiedLogisticRegressionCV(-1).fit(X, y),
     "TiedRidgeCV": lambda X, y: TiedRidgeCV(-1).fit(X, y),
     "TiedPoissonRegressorCV": lambda X, y: TiedPoissonRegressorCV(-1).fit(X, y),
