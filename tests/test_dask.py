@@ -233,7 +233,9 @@ def test_what_goes_with_rows_is_in_chunks_or_in_memory(in_memory):
 def test_covariances_of_ridge_regression():
     model = TiedRidge(pair=-1, store_covariance=True).fit(rows(X, 170), NUMBER)
     expected = TiedRidge(pair=-1, store_covariance=True).fit(X, NUMBER)
-    assert_allclose(model.coef_covariance(1), expected.coef_covariance(1), rtol=1e-8, atol=1e-12)
+    assert_allclose(
+        model.coef_covariance(1), expected.coef_covariance(1), rtol=1e-8, atol=1e-12
+    )
 
 
 def test_targets_of_several_columns():

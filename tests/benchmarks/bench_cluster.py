@@ -30,6 +30,7 @@ import os
 import sys
 import time
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 import numpy as np
 from _cells import Study, main
@@ -37,6 +38,7 @@ from _results import goal
 
 from sktie import TiedLogisticRegression
 from sktie._loss import classification_loss
+from sktie._row_sums import RowSums
 from sktie.streams import _local
 from sktie.streams._blocks import Assembly, Given, Reading, survey
 from sktie.streams._files import ArrayStream
@@ -50,6 +52,7 @@ SETTINGS = {
     "domains": 1000,
     "workers": 100,
     "chunks": 1000,
+    "share of a sample": 1 / 32,
     "fan in": 8,
     "bandwidth, bytes per s": 1.25e9,
     "latency, s": 1e-3,
@@ -141,34 +144,50 @@ def row_cost(layout, quick):
     return {name: float(f"{own:.3g}") for name, own in zip(names, found, strict=True)}
 
 
+@dataclass(frozen=True)
+class CountedSample(RowSums):
+    """A sample of the rows that counts the passes over it."""
+
+    counts: dict = field(default_factory=dict)
+
+    def value_gradient(self, members):
+        self.counts["gradient of sample"] += 1
+        return super().value_gradient(members)
+
+    def hessians(self, members):
+        self.counts["Hessian of sample"] += 1
+        return super().hessians(members)
+
+
 @contextmanager
-def counting(found):
-    """Count passes over blocks: of the rows, and of a sample."""
-    total, sample = _local.StreamedParts.total, _local.StreamedParts.sample
+def counting():
+    """Yield what will be the passes over all rows, and over a sample of them."""
+    found = {kind + of: 0 for kind in KINDS for of in ("", " of sample")} | {
+        "sample": 0
+    }
+    parts = _local.StreamedParts
+    total, sample = parts.total, parts.sample
 
     def counted(self, work, *given):
-        what = "Hessian" if work.what == "hessians" else "gradient"
-        found[what] = found.get(what, 0) + 1
+        found["Hessian" if work.what == "hessians" else "gradient"] += 1
         return total(self, work, *given)
 
     def drawn(self, *given):
         rows = sample(self, *given)
-        if rows is not None:
-            found["sample"] = rows.design.n_rows
-        return rows
+        found["sample"] = rows.design.n_rows
+        return CountedSample(**vars(rows), counts=found)
 
-    _local.StreamedParts.total, _local.StreamedParts.sample = counted, drawn
+    parts.total, parts.sample = counted, drawn
     try:
-        yield
+        yield found
     finally:
-        _local.StreamedParts.total, _local.StreamedParts.sample = total, sample
+        parts.total, parts.sample = total, sample
 
 
 def passes(solver, n_rows):
-    """How many passes a fit takes; those over a sample are as many rows as it has."""
+    """How many passes a fit takes, over all rows and over a sample."""
     X, y = data(n_rows, n_rows // 10_000, "mixed")
-    found = {"gradient": 0, "Hessian": 0, "sample": 0}
-    with counting(found):
+    with counting() as found:
         stream = ArrayStream([X], [n_rows // 10] * 10)
         model = TiedLogisticRegression(pair=-1, solver=solver).fit(stream, y)
     return {**found, "iterations": int(model.n_iter_), "rows": n_rows}
@@ -238,33 +257,35 @@ def plan(solver, layout, quick, known):
     cost = known[f"row {layout}"]
     stored = [cell for name, cell in known.items() if f"passes {solver}" in name]
     counts = max(stored, key=lambda cell: cell["rows"])
-    cell = {"passes": {kind: counts[kind] for kind in KINDS}}
-    n_passes = {kind: counts[kind] for kind in KINDS}
-    rng = np.random.default_rng(0)
-    total, low, high = 0.0, 0.0, 0.0
-    for kind in KINDS:
-        seconds = [
-            one_pass(kind, layout, cost[kind], rng) for _ in range(20 if quick else 200)
-        ]
-        quantiles = np.quantile([s for s, _ in seconds], [0.5, 0.05, 0.95])
-        cell[kind] = {
-            "s": dict(zip(("median", "p5", "p95"), quantiles.round(3), strict=True)),
-            "bytes out to a worker": result_bytes("gradient", SETTINGS["domains"]),
-            "bytes into the busiest worker": int(np.median([b for _, b in seconds])),
-            "bytes of a chunk's sums": result_bytes(kind, domains_of(layout)),
-            "bytes to the client": result_bytes(kind, SETTINGS["domains"]),
-            "compute s": round(cost[kind] * SETTINGS["rows"] / SETTINGS["workers"], 3),
-        }
-        cell[kind]["s"] = {k: float(v) for k, v in cell[kind]["s"].items()}
-        total, low, high = (
-            before + n_passes[kind] * own
-            for before, own in zip((total, low, high), quantiles, strict=True)
-        )
+    rng, cell = np.random.default_rng(0), {}
     # The survey, and the drawing of a sample, are passes of their own.
-    look = cost["survey"] + (cost["gradient"] if counts["sample"] else 0.0)
-    look *= SETTINGS["rows"] / SETTINGS["workers"]
-    cell["survey and sample s"] = round(look, 2)
-    cell["fit s"] = round(total + look, 1)
+    each = SETTINGS["rows"] / SETTINGS["workers"]
+    fit = each * (cost["survey"] + (cost["gradient"] if counts["sample"] else 0.0))
+    cell["survey and sample s"] = round(fit, 2)
+    for kind in KINDS:
+        for of, share in (("", 1.0), (" of sample", SETTINGS["share of a sample"])):
+            n_passes = counts[kind + of]
+            if n_passes == 0:
+                continue
+            row = share * cost[kind]
+            simulated = [
+                one_pass(kind, layout, row, rng) for _ in range(20 if quick else 200)
+            ]
+            seconds, received = np.transpose(simulated)
+            low, median, high = (
+                np.quantile(seconds, [0.05, 0.5, 0.95]).round(3).tolist()
+            )
+            cell[kind + of] = {
+                "passes": n_passes,
+                "s": {"p5": low, "median": median, "p95": high},
+                "compute s": round(row * each, 3),
+                "bytes out to a worker": result_bytes("gradient", SETTINGS["domains"]),
+                "bytes of a chunk": result_bytes(kind, domains_of(layout)),
+                "bytes into the busiest worker": int(np.median(received)),
+                "bytes to the client": result_bytes(kind, SETTINGS["domains"]),
+            }
+            fit += n_passes * median
+    cell["fit s"] = round(fit, 1)
     return cell
 
 
