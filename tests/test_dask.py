@@ -36,6 +36,7 @@ from sktie import (
 )
 from sktie.inspection import compatibility_test, tying_path, tying_report
 from sktie.streams import open_npy
+from tests.pages import code_blocks
 
 dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
@@ -963,6 +964,26 @@ def test_a_worker_that_is_killed_in_partial_fit_is_survived(client, tmp_path):
     assert mark.exists()
     expected = SharedConvClassifier((3,), random_state=0)
     assert_identical(vars(found), vars(by_hand(expected, 60, given, classes=[0, 1])))
+
+
+def test_the_page_is_true(client, root, tmp_path, monkeypatch):
+    """Its blocks run one after the other; this cluster serves for the one it starts."""
+    table = pd.DataFrame(Z[:, :2], columns=["age", "pressure"])
+    table = table.assign(hospital=SITE, ill=LABEL, days=NUMBER)
+    dd.from_pandas(table, npartitions=3).to_parquet(tmp_path / "visits")
+    monkeypatch.chdir(tmp_path)
+    page = (root / "docs" / "dask.rst").read_text("utf-8")
+    blocks = code_blocks(page)
+    assert len(blocks) == 4
+    names = {"__name__": "dask_page"}
+    for code in blocks:
+        own = [line for line in code.splitlines() if "Client" not in line]
+        own = [line for line in own if "LocalCluster" not in line]
+        exec(compile("\n".join(own), "dask.rst", "exec"), names)
+    assert names["chance"].shape[1] == 2
+    assert_array_equal(names["model"].domains_, np.unique(SITE))
+    assert names["network"].t_ == 2 * 600
+    assert set(names["search"].cv_results_["param_tie"]) == {1, 10}
 
 
 CHOOSERS = {

@@ -187,7 +187,8 @@ class RidgeUpdates(RidgeInference):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows of the batch.
+            Rows of the batch. Streams and dask collections (see `sktie.streams`) are
+            a batch for each of their blocks.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Targets.
         sample_weight : array-like of shape (n_samples,), default=None

@@ -167,7 +167,8 @@ class UpdateMixin(InferenceMixin):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows of the batch.
+            Rows of the batch. Streams and dask collections (see `sktie.streams`) are
+            a batch for each of their blocks.
         y : array-like of shape (n_samples,)
             Class labels; batches after the first may lack classes.
         classes : array-like of shape (n_classes,), default=None

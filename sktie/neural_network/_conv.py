@@ -425,8 +425,8 @@ class SharedConvClassifier(TrainedConvolutions):
         """Train the network by one pass over some rows.
 
         The scale of the pixels is that of the rows of the first call. Steps are of
-        the constant size ``learning_rate_init``. Rows in blocks, as a stream or a dask
-        collection, are so many calls; see `sktie.streams`.
+        the constant size ``learning_rate_init``. Streams and dask collections (see
+        `sktie.streams`) are a call for each of their blocks.
 
         Parameters
         ----------

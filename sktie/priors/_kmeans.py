@@ -120,9 +120,11 @@ class KMeansPrior(ClusterMixin, EncoderPrior):
     intercept_ : ndarray of shape (n_clusters,)
         Intercepts b of the encoder.
     labels_ : ndarray of shape (n_samples,)
-        Cluster of each row of `fit`, or of the last batch of `partial_fit`.
+        Cluster of each row of `fit`, or of the last batch of `partial_fit`; not set by
+        a fit to rows in blocks.
     inertia_ : float
-        Weighted sum of squared distances to the nearest centre, of the same rows.
+        Weighted sum of squared distances to the nearest centre, of the same rows;
+        likewise.
     n_iter_ : int
         Passes over the rows, and batches since.
     n_features_in_ : int
@@ -305,7 +307,8 @@ class KMeansPrior(ClusterMixin, EncoderPrior):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows; at least ``n_clusters`` in the first batch.
+            Rows; at least ``n_clusters`` in the first batch. Streams and dask
+            collections are a batch for each of their blocks.
         y : None, default=None
             Ignored; for pipelines.
         sample_weight : array-like of shape (n_samples,), default=None
