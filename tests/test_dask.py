@@ -6,6 +6,7 @@ They run where the extra ``dask`` is installed; .ci/run has a stage that install
 import os
 import pickle
 import signal
+import warnings
 
 import joblib
 import numpy as np
@@ -883,6 +884,17 @@ def test_sums_come_back_and_never_rows(client, monkeypatch, solver):
     assert most < 8 * T * (P + 1) ** 2 + 4_000
 
 
+def test_large_parameters_are_nothing_to_warn_of(client):
+    """Once, at first, rows may be: those that are no collection but in the graph."""
+    table, label = many(1_000)
+    chunks = dask.persist(rows(table, 250), rows(label, 250))
+    limit = {"distributed.admin.large-graph-warning-threshold": "1kB"}
+    with dask.config.set(limit), warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        TiedLogisticRegression(pair=-1).fit(*chunks)
+    assert ["large graph" in str(one.message) for one in told] == [True]
+
+
 def test_no_rows_come_back_in_partial_fit(client, monkeypatch):
     gather, sizes = type(client).gather, []
 
@@ -969,7 +981,7 @@ def test_a_worker_that_is_killed_in_partial_fit_is_survived(client, tmp_path):
 def test_the_page_is_true(client, root, tmp_path, monkeypatch):
     """Its blocks run one after the other; this cluster serves for the one it starts."""
     table = pd.DataFrame(Z[:, :2], columns=["age", "pressure"])
-    table = table.assign(hospital=SITE, ill=LABEL, days=NUMBER)
+    table = table.assign(hospital=SITE, ward=DOMAIN, ill=LABEL, days=NUMBER)
     dd.from_pandas(table, npartitions=3).to_parquet(tmp_path / "visits")
     monkeypatch.chdir(tmp_path)
     page = (root / "docs" / "dask.rst").read_text("utf-8")
@@ -981,7 +993,7 @@ def test_the_page_is_true(client, root, tmp_path, monkeypatch):
         own = [line for line in own if "LocalCluster" not in line]
         exec(compile("\n".join(own), "dask.rst", "exec"), names)
     assert names["chance"].shape[1] == 2
-    assert_array_equal(names["model"].domains_, np.unique(SITE))
+    assert_array_equal(names["model"].domains_, np.arange(T))
     assert names["network"].t_ == 2 * 600
     assert set(names["search"].cv_results_["param_tie"]) == {1, 10}
 

@@ -22,6 +22,9 @@ from sktie._typing import IntArray
 from sktie.streams._blocks import NAMES, Assembly, Digest, Given, Kept, Reading, survey
 from sktie.streams._parts import Draw, Parts, Work
 
+#: From which size of a graph a client warns. Parameters may be large.
+WARN_FROM = "distributed.admin.large-graph-warning-threshold"
+NEVER = 1 << 62
 #: Results that are added up at a time, where they were found.
 FAN_IN = 8
 
@@ -162,7 +165,7 @@ class DaskParts(Parts):
         graph = Graph(part for chunk in self._chunks for part in chunk)
         look = graph.constant(reading)
         pairs = graph.persist(
-            [graph.task(_survey, look, *chunk) for chunk in self._chunks]
+            [graph.task(_survey, look, *chunk) for chunk in self._chunks], quiet=False
         )
         graph = Graph(pairs)
         digests = graph.compute([graph.task(getitem, pair, 1) for pair in pairs])
@@ -274,17 +277,22 @@ class Graph:
         )
         return [Delayed(result.key, graph, layer=name) for result in results]
 
-    def compute(self, results: list[Any]) -> list[Any]:
-        """Return some results."""
+    def compute(self, results: list[Any], quiet: bool = True) -> list[Any]:
+        """Return some results.
+
+        Unless quiet, the client may warn of what the user has put into the graph.
+        """
         import dask
 
-        return list(dask.compute(*self._delayed(results)))
+        with dask.config.set({WARN_FROM: NEVER} if quiet else {}):
+            return list(dask.compute(*self._delayed(results)))
 
-    def persist(self, results: list[Any]) -> list[Any]:
+    def persist(self, results: list[Any], quiet: bool = True) -> list[Any]:
         """Find some results, and return delayed objects of them, where they are."""
         import dask
 
-        return list(dask.persist(*self._delayed(results)))
+        with dask.config.set({WARN_FROM: NEVER} if quiet else {}):
+            return list(dask.persist(*self._delayed(results)))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ Measured, each in cells of its own:
 
 "row ..."      seconds per row of what a worker does with a chunk in a pass for values
                and gradients, in one for Hessians, and in the survey before all passes;
-               float64, one core, medians of repeats
+               float64, seconds of one core, medians of repeats
 "passes ..."   passes over all rows and over the sample that a fit at the default tol
                needs, at sizes that fit here; they should not grow with the rows
 "cluster ..."  seconds of a pass on a LocalCluster of one and two workers, beside what
@@ -35,6 +35,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from _cells import Study, main
 from _results import goal
+from threadpoolctl import threadpool_limits
 
 from sktie import TiedLogisticRegression
 from sktie._loss import classification_loss
@@ -98,6 +99,8 @@ def data(n_rows, n_domains, layout):
     domain = rng.integers(0, n_domains, n_rows)
     coef = rng.normal(size=FEATURES) / 10
     y = X[:, :-1] @ coef + rng.logistic(size=n_rows) > 0
+    if layout == "each":  # as often as any other
+        domain = np.arange(n_rows) % n_domains
     X[:, -1] = np.sort(domain) if layout == "sorted" else domain
     return X, y.astype(np.int8)
 
@@ -121,15 +124,15 @@ def block_work(X, y):
     )
 
 
-def timed(function, repeats):
+def timed(function, repeats, clock=time.perf_counter):
     """The median of some repeats, after one that does not count, in seconds."""
     function()
     seconds = []
     for _ in range(repeats):
         gc.collect()
-        start = time.perf_counter()
+        start = clock()
         function()
-        seconds.append(time.perf_counter() - start)
+        seconds.append(clock() - start)
     return float(np.median(seconds))
 
 
@@ -139,7 +142,9 @@ def row_cost(layout, quick):
     many = 20 if quick else SETTINGS["domains"]
     n_domains = many if layout == "mixed" else 2
     work = block_work(*data(n_rows, n_domains, layout))
-    found = [timed(function, 2 if quick else 3) / n_rows for function in work]
+    repeats = 2 if quick else 3
+    with threadpool_limits(1):
+        found = [timed(own, repeats, time.process_time) / n_rows for own in work]
     names = ("gradient", "Hessian", "survey")
     return {name: float(f"{own:.3g}") for name, own in zip(names, found, strict=True)}
 
@@ -220,8 +225,8 @@ def cluster(n_workers, quick, known):
     try:
         with LocalCluster(**own, dashboard_address=":0") as local, Client(local):
             passing = {}
-            for size, rows in (("empty", 40 * n_chunks), ("full", n_rows)):
-                X, y = data(rows, n_domains, "mixed")
+            for size, rows in (("empty", n_domains * n_chunks), ("full", n_rows)):
+                X, y = data(rows, n_domains, "each")
                 step = rows // n_chunks
                 chunks = dask.persist(
                     da.from_array(X, chunks=(step, FEATURES + 1)),
@@ -236,7 +241,7 @@ def cluster(n_workers, quick, known):
                 passing[size] = {k: float(np.median(v)) for k, v in seconds.items()}
     finally:
         _dask.DaskParts.total = run
-    work = block_work(*data(max(40, n_rows // n_chunks), n_domains, "mixed"))
+    work = block_work(*data(n_rows // n_chunks, n_domains, "each"))
     alone = dict(zip(KINDS, (timed(function, 5) for function in work), strict=False))
     chunks_each = -(-n_chunks // n_workers)
     cell = {"rows": n_rows, "chunks": n_chunks}
