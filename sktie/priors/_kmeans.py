@@ -33,7 +33,6 @@ from sktie.streams._apply import (
     is_parted,
     learn_in_turn,
 )
-from sktie.streams._files import as_stream
 
 #: Multiplications of one pass of k-means from which minibatches are used.
 MINIBATCH_WORK = 4e10
@@ -276,7 +275,6 @@ class KMeansPrior(ClusterMixin, EncoderPrior):
         KMeansPrior
             The fitted prior itself.
         """
-        X = as_stream(X)
         if is_parted(X):
             sampled = Sampled(_draw, _begin, _end)
             rows = {"sample_weight": sample_weight}

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 import scipy.sparse as sp
+from sklearn.utils.validation import check_is_fitted
 
 from sktie._compat import n_samples_of
 from sktie._typing import Array
@@ -67,6 +68,7 @@ def by_blocks(like: Callable[[Any], Array]) -> Callable[[Method], Method]:
             X = as_stream(X)
             if not is_parted(X):
                 return method(self, X, **beside_it)
+            check_is_fitted(self)
             run = _of_stream if isinstance(X, RowStream) else _of_dask
             return run(self, method, X, beside_it, like(self))
 
@@ -125,6 +127,8 @@ def learn_in_turn(
     _become(estimator, run(estimator, step, X, rows, sampled))
 
 
+#: Chunks that are there, or on their way, while a model goes through them.
+IN_FLIGHT = 8
 #: What holds one value for each row, by the names of parameters.
 BESIDE = ("y", "sample_weight", "sample_domain")
 
@@ -194,22 +198,35 @@ def _through_dask(
     columns = [chunks_of(X, None)]
     columns += [beside(X, values, name) for name, values in rows.items()]
     chunks = list(zip(*columns, strict=True))
-    graph = Graph(part for chunk in chunks for part in chunk)
-    run, model, sample = graph.constant(step), graph.constant(estimator), None
+    graph, model, sample = Graph(), estimator, None
     if sampled is not None:
-        sample = graph.task(
-            _listed,
-            *(
-                graph.task(sampled.draw, place, len(chunks), *chunk)
-                for place, chunk in enumerate(chunks)
-            ),
+        graph = Graph(part for chunk in chunks for part in chunk)
+        parts = (
+            graph.task(sampled.draw, place, len(chunks), *chunk)
+            for place, chunk in enumerate(chunks)
         )
-        model = graph.task(_copied, sampled.begin, model, sample)
-    for chunk in chunks:
-        model = graph.task(_called, run, model, *chunk)
+        (sample,) = graph.persist([graph.task(_listed, *parts)])
+        graph = Graph([sample])
+        start = graph.constant(estimator)
+        model = graph.kept(graph.task(_copied, sampled.begin, start, sample))
+    for first in range(0, len(chunks), IN_FLIGHT):
+        some = chunks[first : first + IN_FLIGHT]
+        graph = Graph(part for chunk in [*some, (model,)] for part in chunk)
+        run = graph.constant(step)
+        model = model if is_dask(model) else graph.constant(model)
+        for chunk in some:
+            model = graph.task(_called, run, model, *chunk)
+        model = graph.kept(model)
+    graph = Graph([model, sample])
     if sampled is not None:
         model = graph.task(_copied, sampled.end, model, sample)
+    else:
+        model = graph.task(_same, model)
     return graph.compute([model])[0]
+
+
+def _same(value: Any) -> Any:
+    return value
 
 
 def _called(function: Any, *arguments: Any) -> Any:

@@ -294,6 +294,17 @@ class Graph:
         with dask.config.set({WARN_FROM: NEVER} if quiet else {}):
             return list(dask.persist(*self._delayed(results)))
 
+    def kept(self, result: Any) -> Any:
+        """Find a result, and return it as it stays where it is, once it is there."""
+        (found,) = self.persist([result])
+        graph = Graph([found])
+        graph.compute([graph.task(_nothing, found)])
+        return found
+
+
+def _nothing(value: Any) -> None:
+    """Return nothing, after a value has been found."""
+
 
 @dataclass(frozen=True)
 class _Constant:
