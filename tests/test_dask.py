@@ -37,7 +37,7 @@ from sktie import (
     TiedRidgeCV,
 )
 from sktie.inspection import compatibility_test, tying_path, tying_report
-from sktie.streams import open_npy
+from sktie.streams import open_npy, open_parquet
 from tests.pages import code_blocks
 
 dask = pytest.importorskip("dask")
@@ -819,6 +819,21 @@ def test_clusters_of_chunks(monkeypatch):
                 made, whole = made.toarray(), whole.toarray()
             assert_allclose(made, whole, atol=1e-12)
     assert_array_equal(found.predict(rows(pixels, 200)), found.predict(pixels))
+
+
+def test_clusters_of_frames_and_of_files_know_names(tmp_path):
+    names, step = list("abcd"), N // 4
+    whole = dd.from_pandas(FRAME, npartitions=4)
+    FRAME[[*names, "w"]].to_parquet(tmp_path / "rows.parquet", row_group_size=step)
+    stream = open_parquet(tmp_path / "rows.parquet")
+    for table, weight in ((whole[names], whole["w"]), (stream[names], stream["w"])):
+        prior = KMeansPrior(3, random_state=0).fit(table, sample_weight=weight)
+        assert_array_equal(prior.feature_names_in_, names)
+        codes = prior.transform(table)
+        assert_array_equal(codes, prior.transform(FRAME[names]))
+    none = whole[whole["site"] == "elsewhere"]
+    with pytest.raises(ValueError, match="X has no rows"):
+        KMeansPrior(3).fit(none[names])
 
 
 def test_clusters_of_chunks_are_a_prior():

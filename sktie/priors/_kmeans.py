@@ -565,9 +565,15 @@ class KMeansPrior(ClusterMixin, EncoderPrior):
 
 
 def _draw(place: int, n_blocks: int, X: Any, weight: Any) -> Any:
-    """Return some rows of a block, or None, with weights that sum up to its own."""
+    """Return some rows of a block, with weights that sum up to its own, and names.
+
+    None for a block without rows.
+    """
     if n_samples_of(X) == 0:
         return None
+    named = KMeansPrior()
+    validate_data(named, X, skip_check_array=True)
+    names = getattr(named, "feature_names_in_", None)
     X = check_array(X, accept_sparse="csr", dtype=[np.float64, np.float32])
     n_rows = X.shape[0]
     weight = np.ones(n_rows, X.dtype) if weight is None else np.asarray(weight)
@@ -576,18 +582,21 @@ def _draw(place: int, n_blocks: int, X: Any, weight: Any) -> Any:
         rng = np.random.default_rng(place)
         chosen = np.sort(rng.choice(n_rows, most, replace=False))
         X, weight = X[chosen], weight[chosen] * (n_rows / most)
-    return X, weight
+    return X, weight, names
 
 
 def _begin(prior: KMeansPrior, sample: list[Any]) -> KMeansPrior:
     """Cluster a sample, whose rows then count for no more than they are."""
-    rows, mass = _joined(sample)
-    return prior.fit(rows, sample_weight=mass * (len(mass) / mass.sum()))
+    rows, mass, names = _joined(sample)
+    prior.fit(rows, sample_weight=mass * (len(mass) / mass.sum()))
+    if names is not None:
+        prior.feature_names_in_ = names
+    return prior
 
 
 def _end(prior: KMeansPrior, sample: list[Any]) -> KMeansPrior:
     """Set what only all rows tell, from a sample of them."""
-    rows, mass = _joined(sample)
+    rows, mass, _ = _joined(sample)
     prior._store(prior.cluster_centers_, rows, mass, afresh=True)
     prior._label(rows, mass)
     prior._variance = prior._variance_within(rows, mass)
@@ -595,8 +604,13 @@ def _end(prior: KMeansPrior, sample: list[Any]) -> KMeansPrior:
     return prior
 
 
-def _joined(sample: list[Any]) -> tuple[Matrix, FloatArray]:
+def _joined(sample: list[Any]) -> tuple[Matrix, FloatArray, Any]:
     found = [part for part in sample if part is not None]
-    tables, weights = zip(*found, strict=True)
+    if not found:
+        raise ValueError(
+            "X has no rows, in any of its blocks; expected some. Look at what was "
+            "filtered."
+        )
+    tables, weights, names = zip(*found, strict=True)
     rows = sp.vstack(tables, "csr") if sp.issparse(tables[0]) else np.vstack(tables)
-    return rows, np.concatenate(weights)
+    return rows, np.concatenate(weights), names[0]
