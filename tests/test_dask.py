@@ -553,7 +553,10 @@ MIXED = np.array([1, 2] * (N // 4) + ["a", "b"] * (N // 4), dtype=object)
 WRONG = {
     "nan": ({"X": with_value(np.nan)}, "Input X contains NaN"),
     "inf": ({"X": with_value(np.inf)}, "Input X contains infinity"),
-    "labels of several types": ({"y": MIXED}, "Unknown label type"),
+    "labels of several types": (
+        {"y": MIXED},
+        "mixes labels of the types|Unknown label type",
+    ),
     "fractions": ({"y": NUMBER}, "Unknown label type: continuous"),
     "one class": ({"y": np.zeros(N, int)}, "y holds one class, 0"),
     "negative weights": ({"sample_weight": -WEIGHT}, "Negative values"),

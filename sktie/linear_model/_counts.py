@@ -13,6 +13,7 @@ from sktie._labels import check_exposure, check_weight
 from sktie._parallel import Workers
 from sktie._scalar_loss import Poisson
 from sktie._typing import FloatArray, IntArray
+from sktie._validation import OUT_OF_RANGE, in_range, overflow_noted
 from sktie.linear_model._base import REMEDIES
 from sktie.linear_model._forms import check_counts
 from sktie.linear_model._path import NoMinimum, Path, Stop
@@ -112,12 +113,16 @@ class TiedCountRegressor(TiedLinearRegressor):
         """
         rate = super().predict(X, sample_domain=sample_domain)
         exposure = check_exposure(sample_exposure, X)
-        return rate if exposure is None else rate * exposure.astype(rate.dtype)
+        if exposure is None:
+            return rate
+        count: FloatArray = in_range(np.multiply, rate, exposure.astype(rate.dtype))
+        return count
 
     @by_blocks(lambda self: self._no_numbers())
     def _log_rate(self, X: Any, *, sample_domain: Any = None) -> FloatArray:
         """Return the logarithm of what is expected of each row without exposure."""
-        return self._raw(X, sample_domain)[:, 0]
+        log_rate: FloatArray = in_range(self._raw, X, sample_domain)[:, 0]
+        return log_rate
 
     def score(
         self,
@@ -166,16 +171,19 @@ class TiedCountRegressor(TiedLinearRegressor):
         check_counts(y, "y")
         weight = check_weight(at_hand(sample_weight), raw)
         exposure = check_exposure(at_hand(sample_exposure), raw)
-        if exposure is not None:
-            y = y / exposure
-            weight = exposure if weight is None else weight * exposure
         loss = Poisson()
-        deviance, _ = loss.value_gradient(y, raw, weight)
-        same = np.full_like(raw, loss.start(y, weight))
-        null, _ = loss.value_gradient(y, same, weight)
+        with overflow_noted():
+            if exposure is not None:
+                y = y / exposure
+                weight = exposure if weight is None else weight * exposure
+            deviance, _ = loss.value_gradient(y, raw, weight)
+            same = np.full_like(raw, loss.start(y, weight))
+            null, _ = loss.value_gradient(y, same, weight)
+        if not np.isfinite(null + deviance):
+            raise ValueError(OUT_OF_RANGE)
         if null == 0:
             return 1.0 if deviance == 0 else 0.0
-        return 1.0 - deviance / null
+        return float(1.0 - deviance / null)
 
 
 class CountPath:
@@ -230,5 +238,6 @@ def as_rates(
     y: FloatArray, weight: FloatArray | None, exposure: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """Return rates, and exposures as their weights."""
-    rate = y / (exposure if y.ndim == 1 else exposure[:, np.newaxis])
+    exposures = exposure if y.ndim == 1 else exposure[:, np.newaxis]
+    rate: FloatArray = in_range(np.divide, y, exposures)
     return rate, exposure if weight is None else weight * exposure

@@ -12,13 +12,14 @@ from sklearn.base import (
     TransformerMixin,
     clone,
 )
-from sklearn.metrics import accuracy_score
 from sklearn.utils.validation import check_is_fitted
 
 from sktie._domains import of_domains
+from sktie._labels import accuracy
 from sktie._loss import most_probable, probability
 from sktie._parallel import workers
 from sktie._typing import Array, FloatArray, IntArray
+from sktie._validation import in_range
 from sktie.neural_network._architecture import (
     Plan,
     build_network,
@@ -115,7 +116,7 @@ class FittedConvolutions(
         ndarray of shape (n_samples,)
             Class labels.
         """
-        index = most_probable(self._raw(X, sample_domain))
+        index = most_probable(in_range(self._raw, X, sample_domain))
         return np.asarray(self.classes_[index])
 
     @by_blocks(_chances)
@@ -134,7 +135,7 @@ class FittedConvolutions(
         ndarray of shape (n_samples, n_classes)
             Probabilities, in the order of ``classes_``.
         """
-        return probability(self._raw(X, sample_domain))
+        return probability(in_range(self._raw, X, sample_domain))
 
     @by_blocks(_chances)
     def predict_log_proba(self, X: Any, *, sample_domain: Any = None) -> FloatArray:
@@ -153,7 +154,7 @@ class FittedConvolutions(
             The logarithm of `predict_proba`; -inf where that is 0.
         """
         with np.errstate(divide="ignore"):
-            return np.log(probability(self._raw(X, sample_domain)))
+            return np.log(probability(in_range(self._raw, X, sample_domain)))
 
     def score(
         self, X: Any, y: Any, sample_weight: Any = None, *, sample_domain: Any = None
@@ -178,7 +179,7 @@ class FittedConvolutions(
         """
         predicted = self.predict(X, sample_domain=sample_domain)
         y, predicted, sample_weight = map(at_hand, (y, predicted, sample_weight))
-        return float(accuracy_score(y, predicted, sample_weight=sample_weight))
+        return accuracy(y, predicted, sample_weight)
 
     @by_blocks(lambda self: np.empty((0, self._n_features_out), self._dtype))
     def transform(self, X: Any) -> FloatArray:
