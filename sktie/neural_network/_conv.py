@@ -18,6 +18,7 @@ from sktie.neural_network._conv_parameters import CONSTRAINTS, REMEDIES
 from sktie.neural_network._conv_training import TrainedConvolutions
 from sktie.neural_network._image_loss import N_LANES
 from sktie.nn import check_checkpoint
+from sktie.streams._apply import check_at_hand, in_batches
 
 
 def _steps_by_batches(estimator: Any) -> bool:
@@ -394,6 +395,12 @@ class SharedConvClassifier(TrainedConvolutions):
         """
         check_parameters(self, REMEDIES)
         check_checkpoint(self, self.solver)
+        check_at_hand(
+            X,
+            "SharedConvClassifier.fit",
+            "Call partial_fit(X, y, classes=...) once for each epoch: it trains on "
+            "block after block.",
+        )
         with unchanged_on_error(self):
             previous = self._previous() if self.warm_start else None
             for name in ("_optimizer", "_rng"):  # Of partial_fit.
@@ -421,6 +428,7 @@ class SharedConvClassifier(TrainedConvolutions):
         return self
 
     @available_if(_steps_by_batches)
+    @in_batches
     def partial_fit(
         self,
         X: Any,
@@ -433,7 +441,8 @@ class SharedConvClassifier(TrainedConvolutions):
         """Train the network by one pass over some rows.
 
         The scale of the pixels is that of the rows of the first call. Steps are of
-        the constant size ``learning_rate_init``.
+        the constant size ``learning_rate_init``. Streams and dask collections (see
+        `sktie.streams`) are a call for each of their blocks.
 
         Parameters
         ----------

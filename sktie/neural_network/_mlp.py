@@ -43,6 +43,7 @@ from sktie.neural_network._objective import (
 )
 from sktie.neural_network._trainer import train
 from sktie.nn import ACTIVATIONS, Trained, check_checkpoint, glorot_uniform
+from sktie.streams._apply import check_at_hand
 
 REMEDIES = {
     "pair": "Use None, KMeansPrior(...), AutoencoderPrior(...), or "
@@ -327,6 +328,7 @@ class TiedMLPClassifier(CallbackSupportMixin, FittedMLP):
         """
         check_parameters(self, REMEDIES)
         check_checkpoint(self, self.solver)
+        check_at_hand(X, type(self).__name__)
         with unchanged_on_error(self):
             previous = self._previous() if self.warm_start else None
             everything = self._read(X, y, sample_weight, X_unlabeled)

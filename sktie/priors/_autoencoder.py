@@ -44,6 +44,7 @@ from sktie.priors._temperature import (
     cooling,
     sample_rows,
 )
+from sktie.streams._apply import by_blocks, check_at_hand
 
 #: Multiplications of one evaluation of the objective up to which L-BFGS is used.
 LBFGS_WORK = 1e9
@@ -267,6 +268,7 @@ class AutoencoderPrior(CallbackSupportMixin, EncoderPrior):
             The fitted prior itself.
         """
         check_parameters(self, REMEDIES)
+        check_at_hand(X, type(self).__name__)
         with unchanged_on_error(self):
             X = validate_data(self, X, dtype=[np.float64, np.float32])
             weight = check_weight(sample_weight, X)
@@ -294,6 +296,7 @@ class AutoencoderPrior(CallbackSupportMixin, EncoderPrior):
             part.forget()
         return self
 
+    @by_blocks(lambda self: np.empty((0, len(self.coef_)), self.coef_.dtype))
     def transform(self, X: Any) -> FloatArray:
         """Return the outputs of the hidden units.
 
