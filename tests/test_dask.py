@@ -798,7 +798,7 @@ def distortion(prior, Z):
 
 def test_clusters_of_chunks(monkeypatch):
     """Of a sample that is all rows, and of a small one."""
-    from sktie.priors import _kmeans
+    from sktie.priors import _kmeans_blocks
 
     pixels = load_digits().data / 16
     expected = KMeansPrior(20, random_state=0).fit(pixels)
@@ -806,7 +806,7 @@ def test_clusters_of_chunks(monkeypatch):
     assert distortion(found, pixels) <= 1.01 * distortion(expected, pixels)
     assert found.temperature_ == pytest.approx(expected.temperature_, rel=0.02)
     assert not hasattr(found, "labels_")
-    monkeypatch.setattr(_kmeans, "SAMPLE_SIZE", 64 * 300)
+    monkeypatch.setattr(_kmeans_blocks, "SAMPLE_SIZE", 64 * 300)
     for own in (rows(pixels, 200), dd.from_pandas(pd.DataFrame(pixels), npartitions=9)):
         rough = KMeansPrior(20, random_state=0).fit(own)
         assert distortion(rough, pixels) <= 1.1 * distortion(expected, pixels)

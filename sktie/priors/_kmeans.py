@@ -14,13 +14,14 @@ from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from sktie._compat import Interval, StrOptions, n_samples_of
+from sktie._compat import Interval, StrOptions
 from sktie._labels import check_weight
 from sktie._rows import canonical_rows, drop_zero_weight
 from sktie._typing import Auto, FloatArray, IntArray, Matrix, RandomState
 from sktie._validation import check_parameters, unchanged_on_error
 from sktie.priors._class_table import blocks, one_hot
 from sktie.priors._encoder import EncoderPrior
+from sktie.priors._kmeans_blocks import SAMPLED
 from sktie.priors._temperature import (
     auto_temperature,
     sample_rows,
@@ -28,7 +29,6 @@ from sktie.priors._temperature import (
     within_variance,
 )
 from sktie.streams._apply import (
-    Sampled,
     by_blocks,
     in_batches,
     is_parted,
@@ -37,8 +37,6 @@ from sktie.streams._apply import (
 
 #: Multiplications of one pass of k-means from which minibatches are used.
 MINIBATCH_WORK = 4e10
-#: Numbers in a sample of rows that come in blocks.
-SAMPLE_SIZE = 1 << 22
 
 REMEDIES = {
     "n_clusters": "Use a positive number of clusters, at most the number of rows.",
@@ -277,9 +275,8 @@ class KMeansPrior(ClusterMixin, EncoderPrior):
             The fitted prior itself.
         """
         if is_parted(X):
-            sampled = Sampled(_draw, _begin, _end)
             rows = {"sample_weight": sample_weight}
-            learn_in_turn(self, X, rows, "partial_fit", sampled)
+            learn_in_turn(self, X, rows, "partial_fit", SAMPLED)
             return self
         with unchanged_on_error(self):
             X, weight = self._read_rows(X, sample_weight, reset=True)
@@ -573,55 +570,3 @@ class KMeansPrior(ClusterMixin, EncoderPrior):
             squared = np.square(part - own).sum(axis=1, dtype=np.float64)
             total += float(squared.sum() if weight is None else weight[rows] @ squared)
         return total
-
-
-def _draw(place: int, n_blocks: int, X: Any, weight: Any) -> Any:
-    """Return some rows of a block, with weights that sum up to its own, and names.
-
-    None for a block without rows.
-    """
-    if n_samples_of(X) == 0:
-        return None
-    named = KMeansPrior()
-    validate_data(named, X, skip_check_array=True)
-    names = getattr(named, "feature_names_in_", None)
-    X = check_array(X, accept_sparse="csr", dtype=[np.float64, np.float32])
-    n_rows = X.shape[0]
-    weight = np.ones(n_rows, X.dtype) if weight is None else np.asarray(weight)
-    most = max(1, SAMPLE_SIZE // (n_blocks * X.shape[1]))
-    if n_rows > most:
-        rng = np.random.default_rng(place)
-        chosen = np.sort(rng.choice(n_rows, most, replace=False))
-        X, weight = X[chosen], weight[chosen] * (n_rows / most)
-    return X, weight, names
-
-
-def _begin(prior: KMeansPrior, sample: list[Any]) -> KMeansPrior:
-    """Cluster a sample, whose rows then count for no more than they are."""
-    rows, mass, names = _joined(sample)
-    prior.fit(rows, sample_weight=mass * (len(mass) / mass.sum()))
-    if names is not None:
-        prior.feature_names_in_ = names
-    return prior
-
-
-def _end(prior: KMeansPrior, sample: list[Any]) -> KMeansPrior:
-    """Set what only all rows tell, from a sample of them."""
-    rows, mass, _ = _joined(sample)
-    prior._store(prior.cluster_centers_, rows, mass, afresh=True)
-    prior._label(rows, mass)
-    prior._variance = prior._variance_within(rows, mass)
-    del prior.labels_, prior.inertia_
-    return prior
-
-
-def _joined(sample: list[Any]) -> tuple[Matrix, FloatArray, Any]:
-    found = [part for part in sample if part is not None]
-    if not found:
-        raise ValueError(
-            "X has no rows, in any of its blocks; expected some. Look at what was "
-            "filtered."
-        )
-    tables, weights, names = zip(*found, strict=True)
-    rows = sp.vstack(tables, "csr") if sp.issparse(tables[0]) else np.vstack(tables)
-    return rows, np.concatenate(weights), names[0]
