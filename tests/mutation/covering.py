@@ -40,9 +40,10 @@ class Covering:
         those with most tests of the line.
         """
         files: dict[str, list[str]] = {}
-        for test in sorted(
-            self.tests(path, lines), key=lambda test: self.seconds[test]
-        ):
+        for test in sorted(self.tests(path, lines), key=self.seconds.__getitem__):
+            # One may take minutes, such as scikit-learn's checks of all estimators.
+            if self.seconds[test] > budget:
+                break
             files.setdefault(test.partition("::")[0], []).append(test)
         own = _named_after(path)
         order = sorted(
@@ -56,7 +57,7 @@ class Covering:
         if near:
             yield near
         others = {test for tests in files.values() for test in tests} - set(near)
-        rest = self._within(sorted(others, key=lambda test: self.seconds[test]), budget)
+        rest = self._within(sorted(others, key=self.seconds.__getitem__), budget)
         if rest:
             # By files: a fixture of a module is set up once.
             yield sorted(rest, key=lambda test: order.index(test.partition("::")[0]))

@@ -50,6 +50,9 @@ WARM = (
 )
 #: Bytes: a mutant that fills the memory shall not take the machine with it.
 MEMORY = 8 << 30
+#: Seconds of the clock to one of the core, on a machine that others use as well; what
+#: waits for itself takes none of the core.
+PATIENCE = 10
 
 
 class Verdict(NamedTuple):
@@ -103,20 +106,20 @@ class Workshop:
         # Within one second and of one size, Python would take the old code for the new.
         Path(importlib.util.cache_from_source(path)).unlink(missing_ok=True)
 
-    def run(self, tests: Sequence[str], limit: float) -> Verdict:
-        """Run these tests in a fork."""
+    def run(self, tests: Sequence[str], limit: int) -> Verdict:
+        """Run these tests in a fork, for ``limit`` seconds of a core at most."""
         receive, send = os.pipe()
         child = os.fork()
         if child == 0:
             os.close(receive)
-            self._run_in_child(tests, send)
+            self._run_in_child(tests, limit, send)
         os.close(send)
-        status = _wait(child, limit)
+        status = _wait(child, PATIENCE * limit)
         with os.fdopen(receive) as pipe:
             said = pipe.read()
-        if status is None:
+        code = -signal.SIGKILL if status is None else os.waitstatus_to_exitcode(status)
+        if status is None or code == -signal.SIGXCPU:
             return Verdict("timeout")
-        code = os.waitstatus_to_exitcode(status)
         if code < 0:
             return Verdict("killed", f"signal {-code}")
         if code == pytest.ExitCode.OK:
@@ -125,12 +128,13 @@ class Workshop:
             raise RuntimeError(f"pytest ended with {code} and no failure: {tests}")
         return Verdict("killed", said)
 
-    def _run_in_child(self, tests: Sequence[str], send: int) -> None:
+    def _run_in_child(self, tests: Sequence[str], limit: int, send: int) -> None:
         code = pytest.ExitCode.INTERNAL_ERROR
         try:
             os.setsid()
             os.chdir(self.tree)
             resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
+            resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 5))
             silence = os.open(os.devnull, os.O_RDWR)
             for stream in range(3):
                 os.dup2(silence, stream)
@@ -182,7 +186,7 @@ def judge(
             n_tests += len(tests)
             seconds = sum(covering.seconds[test] for test in tests)
             with shared_lock():
-                verdict = workshop.run(tests, limit=30 + 4 * seconds)
+                verdict = workshop.run(tests, limit=int(10 + 2 * seconds))
             if verdict.outcome != "survived":
                 break
     return {
