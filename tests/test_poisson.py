@@ -380,6 +380,13 @@ def test_rows_that_do_not_fit_are_errors_and_leave_the_model():
         TiedPoissonRegressor(tie="auto").fit(data.X, data.y)
 
 
+def test_exposures_may_be_python_numbers():
+    data = Data(exposed=True)
+    expected = data.fit()
+    data.exposure = np.array(data.exposure.tolist(), dtype=object)
+    assert_array_equal(data.fit().coef_, expected.coef_)
+
+
 def test_a_domain_without_events_needs_a_tie():
     data = Data()
     data.y[data.domain == "b"] = 0
