@@ -218,6 +218,15 @@ def test_a_hessian_that_is_slow_is_replaced_unless_that_is_slower(passes):
         assert gaps[-1] < 1e-12 * gaps[0]
 
 
+def test_a_slow_hessian_serves_where_little_is_left_to_gain():
+    A = matrix()
+    # A gap of 1e-10 of this value has been reached before the first step.
+    bowl = Bowl(A, level=1e13, curvature_passes=1.0)
+    far = Factored(1e3 * A + 1e3 * np.diag(np.arange(1.0, SIZE + 1)))
+    descend(Newton(bowl, 1e-10, far), bowl, 5)
+    assert bowl.calls["curvature"] == 0
+
+
 def test_a_hessian_that_leads_away_is_replaced():
     bowl = Bowl(matrix(), curvature_passes=1000.0)
     rule = Newton(bowl, 1e-10, Factored(0.1 * bowl.A))

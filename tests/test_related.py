@@ -105,6 +105,28 @@ def test_clusters_are_neighbours_and_fewer(kind):
         assert connected_components(A[np.ix_(inside, inside)])[0] == 1
 
 
+def test_the_neighbourhoods_of_many_come_first():
+    # The hub has four neighbours, and each of these one of its own, which joins them.
+    A = np.zeros((9, 9))
+    for spoke in range(1, 5):
+        A[0, spoke] = A[spoke, 0] = A[spoke, spoke + 4] = A[spoke + 4, spoke] = 1.0
+    assert_array_equal(clusters(sp.csr_array(A)), np.zeros(9))
+
+
+def test_what_lies_between_joins_where_it_is_tied_more_firmly():
+    # Two stars around 0 and 4, and 8 between them.
+    A = np.zeros((9, 9))
+    for s, t, weight in [(0, 1, 1), (0, 2, 1), (0, 3, 1), (4, 5, 1), (4, 6, 1)]:
+        A[s, t] = A[t, s] = weight
+    A[4, 7] = A[7, 4] = 1
+    for t, weight in [(1, 3.0), (5, 2.0), (6, 2.0)]:
+        A[8, t] = A[t, 8] = weight
+    label = clusters(sp.csr_array(A))
+    assert_array_equal(label, [0, 0, 0, 0, 1, 1, 1, 1, 1])
+    A[8, 1] = A[1, 8] = 5.0
+    assert clusters(sp.csr_array(A))[8] == 0
+
+
 def dense_system(A, H, strength, shared):
     """The Hessian over all nodes and a basis of the steps that sharing allows."""
     n_nodes, n = len(A), len(strength)
