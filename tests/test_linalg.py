@@ -341,6 +341,20 @@ def test_overflowing_hessian_is_refused():
         System(bad, np.ones(5)).solve(*System(hessians(), np.ones(5)).gradient())
 
 
+@pytest.mark.parametrize("largest", [1e6, 1.0, 1e-6])
+def test_pivots_below_rounding_count_as_rounding(largest):
+    eps = 2.0**-52
+    lu = np.diag([largest, 0.0, 1e-20 * largest, -1e-20 * largest, -3e-3 * largest])
+    lu[0, 1] = 5.0
+    before = lu.copy()
+    _linalg._lift_zero_pivots(lu)
+    small = eps * largest
+    expected = [largest, small, small, -small, -3e-3 * largest]
+    assert_allclose(np.diag(lu), expected, rtol=1e-12)
+    np.fill_diagonal(lu, np.diag(before))
+    assert_array_equal(lu, before)
+
+
 # Conjugate gradients
 
 
