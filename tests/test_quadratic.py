@@ -210,3 +210,9 @@ def test_no_quadratic_is_a_zero_one():
     zero = replace(problem, quadratic=Quadratic(np.zeros((P, P)), (1, P)))
     without = replace(problem, quadratic=None)
     assert zero.value_gradient(theta)[0] == without.value_gradient(theta)[0]
+
+
+@pytest.mark.parametrize("root", [True, False])
+def test_a_penalty_beyond_all_numbers_is_infinite(root):
+    members = np.full((1, 1, P), 1e200)
+    assert Quadratic(np.eye(P), (1, P), root=root).value(members) == np.inf
