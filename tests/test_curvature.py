@@ -13,6 +13,7 @@ from sktie._parallel import Workers
 from sktie._problem import TiedProblem
 from sktie._quadratic import Quadratic
 from sktie._related import Related, RelatedCoordinates
+from sktie._row_sums import RowSums
 from sktie._tie import Tie, TiedCoordinates, ToMean
 
 INF = np.inf
@@ -63,15 +64,12 @@ def build(kind, strength, n_classes=2, penalty=False, shared_decay=False):
     if penalty:
         root = rng.normal(size=(2, k * P))
         quadratic = Quadratic(20 * root.T @ root, (k, P))
+    codes = loss.encode(y, np.float64)
     return TiedProblem(
-        design=Design(X, bounds, order=order),
-        loss=loss,
-        y=loss.encode(y, np.float64),
-        weight=None,
+        RowSums(Design(X, bounds, order=order), loss, codes, None, Workers()),
         coordinates=coordinates_of(kind, strength, k),
         decay=np.array([0.5, 1.0, 0.1]),
         shared_decay=shared_decay,
-        workers=Workers(),
         quadratic=quadratic,
     )
 
