@@ -13,9 +13,11 @@ from sktie._linalg import (
     BlockArrow,
     cholesky,
     conjugate_step,
+    loose_and_firm,
     lower_inverse,
     rough_step,
 )
+from sktie._tie import Tie, ToMean
 
 INF = np.inf
 
@@ -353,6 +355,21 @@ def test_pivots_below_rounding_count_as_rounding(largest):
     assert_allclose(np.diag(lu), expected, rtol=1e-12)
     np.fill_diagonal(lu, np.diag(before))
     assert_array_equal(lu, before)
+
+
+def test_ties_are_firm_from_the_mean_curvature_on():
+    hessians = np.array([np.diag([2.0, 4.0, 0.0, 1.0]), np.diag([4.0, 0.0, 2.0, 1.0])])
+    hessians[:, 0, 1] = hessians[:, 1, 0] = 0.5
+    share = np.array([0.0, 3.0, 1.0, 0.5])  # curvatures of 3, 5, 2 and 1.5
+    for strengths, firm in [
+        ([2.9, 4.9, 1.9, 0.0], []),
+        ([3.1, 4.9, 2.1, INF], [0, 2, 3]),
+        ([0.0, 5.1, 0.0, 1.6], [1, 3]),
+    ]:
+        tie = Tie(ToMean(), np.array(strengths))
+        found = loose_and_firm(hessians, tie.scale, tie.weight, share)
+        assert_array_equal(found[0], np.setdiff1d(range(4), firm))
+        assert_array_equal(found[1], firm)
 
 
 # Conjugate gradients
