@@ -8,6 +8,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import LbfgsInvHessProduct
 
+from sktie.solvers import Status, minimize
 from sktie.solvers._directions import (
     LBFGS,
     Certified,
@@ -51,6 +52,7 @@ class Bowl:
         return np.linspace(-1, 1, self.size)
 
     def value_gradient(self, theta):
+        self.calls["value"] += 1
         away = theta - self.centre
         return self.level + 0.5 * float(away @ self.A @ away), self.A @ away
 
@@ -425,3 +427,36 @@ def test_newton_systems_are_solved_better_near_the_minimum():
     assert 0.5 / 50 < left(0.9) <= 0.5
     assert 0.1 / 50 < left(1e-2) <= 0.1
     assert 1e-3 / 50 < left(1e-6) <= 1e-3
+
+
+# --- The line search
+
+
+@pytest.mark.parametrize(
+    ("factor", "n_trials"),
+    [
+        (1.0, 1),
+        (2.5, 2),  # the parabola through what is known is the function
+        (4.0, 2),
+        (8.0, 2),
+        (20.0, 3),  # but no trial is shorter than a tenth of the last
+    ],
+)
+def test_steps_that_are_too_long_end_at_the_minimum_along_them(factor, n_trials):
+    bowl = Bowl(matrix(), level=10.0)
+    start = np.ones(SIZE)
+    step = factor * (bowl.centre - start)
+    result = minimize(bowl, start, lambda *_: step, tol=0.0, max_iter=1)
+    assert_allclose(result.theta, bowl.centre, atol=1e-12)
+    assert result.status is Status.MAX_ITER
+    assert bowl.calls["value"] == 1 + n_trials
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.5, 1.95])
+def test_steps_that_gain_are_made_as_they_are(factor):
+    bowl = Bowl(matrix(), level=10.0)
+    start = np.ones(SIZE)
+    step = factor * (bowl.centre - start)
+    result = minimize(bowl, start, lambda *_: step, tol=0.0, max_iter=1)
+    assert_array_equal(result.theta, start + step)
+    assert bowl.calls["value"] == 2

@@ -42,11 +42,16 @@ def adjacency(kind, n=12, seed=0):
     if kind == "two":
         A[: n // 2, : n // 2] = np.tril(np.ones((n // 2, n // 2)), -1)
         A[n // 2 + 1 :, n // 2] = 1.0
+    if kind == "unlike":  # a triangle, which is one cluster before the ring is
+        A[1, 0] = A[2, 0] = A[2, 1] = 1.0
+        for v in range(4, n):
+            A[v, v - 1] = 0.5
+        A[n - 1, 3] = 0.5
     return A + A.T
 
 
 FORESTS = ["tree", "forest", "path", "star", "empty"]
-KINDS = [*FORESTS, "fringe", "complete", "grid", "two"]
+KINDS = [*FORESTS, "fringe", "complete", "grid", "two", "unlike"]
 
 
 def graph_of(A, n_domains):
@@ -179,7 +184,7 @@ def test_elimination_solves_the_system_of_a_forest(kind, n_members, name):
 
 
 @pytest.mark.parametrize("loose", [False, True])
-@pytest.mark.parametrize("kind", ["fringe", "complete", "grid", "two"])
+@pytest.mark.parametrize("kind", ["fringe", "complete", "grid", "two", "unlike"])
 def test_model_of_a_graph_is_symmetric_and_near(kind, loose):
     n = 36
     A, H = adjacency(kind, n), hessians(n, 2)
@@ -208,7 +213,7 @@ def test_inverses_of_many_matrices_and_of_singular_ones():
 
 
 @pytest.mark.parametrize("n_domains", [16, 11])
-@pytest.mark.parametrize("kind", ["tree", "grid", "complete", "two"])
+@pytest.mark.parametrize("kind", ["tree", "grid", "complete", "two", "unlike"])
 class TestStructure:
     def test_penalty_is_the_least_over_members_without_rows(self, kind, n_domains):
         A = adjacency(kind, 16)
