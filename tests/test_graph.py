@@ -124,6 +124,13 @@ def test_a_frame_without_an_index_is_no_graph():
         read_graph(frame, DOMAINS)
 
 
+def test_directed_networks_have_a_remedy():
+    network = Network()
+    network.is_directed = lambda: True
+    with pytest.raises(ValueError, match=r"both of its ends\. Use graph\.to_und"):
+        read_graph(network, DOMAINS)
+
+
 WRONG = {
     "ragged": ([[0, 1], [1]], "expected a graph of the domains"),
     "words": (np.full((4, 4), "x"), "expected a graph of the domains"),
@@ -140,7 +147,10 @@ WRONG = {
         "ties 'a' to 'b'.*equal weights",
     ),
     "a weight of None": (PAIRS | {("a", "c"): None}, r"None for the pair \('a', 'c'\)"),
-    "a short list": (A[:3], r"shape \(3, 4\); expected \(4, 4\)"),
+    "a short list": (
+        A[:3],
+        r"shape \(3, 4\); expected \(4, 4\), .*labels\. Where some rows",
+    ),
     "a cycle": (
         {"a": "b", "b": "c", "c": "d", "d": "b"},
         r"cycle \['b', 'c', 'd', 'b'\]",

@@ -267,5 +267,8 @@ def test_only_losses_that_can_be_zero_say_so():
 
 def test_other_losses_are_none_of_classes():
     assert of_classes(loss := Binomial()) is loss
-    with pytest.raises(TypeError, match=r"Poisson is no loss of classes; expected"):
+    with pytest.raises(
+        TypeError,
+        match=r"Poisson is no loss of classes; expected a classifier, such as TiedL",
+    ):
         of_classes(Poisson())
