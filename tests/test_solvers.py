@@ -435,3 +435,12 @@ def test_choose_factors_hessians_that_are_small_alone():
     assert few == "newton-cholesky"
     wide = choose(entries=10**6, n_rows=10**4, n_members=4, n_outputs=1, n_coefs=10**5)
     assert wide != "newton-cholesky"
+
+
+def test_small_problems_get_a_step_more():
+    # What a step costs decides alone: the problems are the same.
+    small, large = (
+        solve("newton-cholesky", make_cosh(curvature_work=work), tol=1e-4)
+        for work in (1e3, 1e9)
+    )
+    assert small.gap <= 1e-8 < large.gap <= 1e-4
