@@ -34,6 +34,7 @@ FORMS = {
     "list": A.tolist(),
     "csr": sp.csr_array(A),
     "coo matrix": sp.coo_matrix(A),
+    "stored zeros": sp.csr_array((A.ravel(), (*np.divmod(np.arange(16), 4),))),
     "with a diagonal": A + np.diag([0, 3.0, 5.0, 0]),
     "sparse, with a diagonal": sp.csc_array(A + np.diag([0, 3.0, 5.0, 0])),
     "nearly symmetric": A * np.array([1.0, 1 + 1e-9, 1.0, 1.0]),
