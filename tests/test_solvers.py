@@ -444,3 +444,10 @@ def test_small_problems_get_a_step_more():
         for work in (1e3, 1e9)
     )
     assert small.gap <= 1e-8 < large.gap <= 1e-4
+
+
+def test_statuses_say_what_happened():
+    said = {status: str(status.value) for status in Status}
+    assert "limit of iterations" in said[Status.MAX_ITER]
+    assert "within tol" in said[Status.CONVERGED]
+    assert len(set(said.values())) == len(Status)
