@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.utils import check_array, check_X_y
+from sklearn.utils import check_array, check_X_y, gen_batches
 
 from sktie._compat import check_sample_weight
 from sktie._design import Design, group_rows
 from sktie._domains import Columns, cut_column, encode_domains
-from sktie._labels import check_label_kind, distinct
+from sktie._labels import check_exposure, check_label_kind, distinct
 from sktie._loss import ClassLoss, Loss
 from sktie._moments import Moments, moments_of
 from sktie._parallel import Workers
@@ -21,6 +22,8 @@ from sktie._shares import Shares
 from sktie._typing import Array, FloatArray, IntArray, Matrix
 
 DTYPES = [np.float64, np.float32]
+#: Rows of a table that are made an array at a time.
+TABLE_ROWS = 4096
 
 
 class Given(NamedTuple):
@@ -65,8 +68,10 @@ class Reading:
     def columns(self, given: Given) -> Columns:
         """Return X with its labels of domains, beside it or cut from it."""
         if self.column is None:
-            return Columns(given.X, labels=given.domain)
-        return cut_column(given.X, self.column)
+            columns = Columns(given.X, labels=given.domain)
+        else:
+            columns = cut_column(given.X, self.column)
+        return columns._replace(X=_of_table(columns.X))
 
     def numbers(self, given: Given) -> FloatArray:
         """Return the targets as floats, (n_rows, n_outputs)."""
@@ -148,8 +153,13 @@ class Digest:
     squares: FloatArray | None
 
 
-def survey(reading: Reading, given: Given) -> tuple[Kept, Digest]:
-    """Validate a block of rows; return what is kept of it, and what it tells."""
+def survey(
+    reading: Reading, given: Given, take: Callable[[Matrix], None] | None = None
+) -> tuple[Kept, Digest]:
+    """Validate a block of rows; return what is kept of it, and what it tells.
+
+    ``take`` is called with X as numbers.
+    """
     columns = reading.columns(given)
     X, y = check_X_y(
         columns.X,
@@ -160,11 +170,13 @@ def survey(reading: Reading, given: Given) -> tuple[Kept, Digest]:
         y_numeric=not reading.labels,
         estimator=reading.estimator,
     )
+    if take is not None:
+        take(X)
     weight = None
     if given.weight is not None:
         weight = check_sample_weight(given.weight, X).astype(np.float64)
     if given.exposure is not None:
-        exposure = np.asarray(given.exposure, dtype=np.float64)
+        exposure = check_exposure(given.exposure, X)
         weight = exposure if weight is None else weight * exposure
     n = X.shape[0]
     labels, index = np.zeros(1, dtype=np.intp), np.zeros(n, dtype=np.uint8)
@@ -212,6 +224,24 @@ def survey(reading: Reading, given: Given) -> tuple[Kept, Digest]:
         heaviest=1.0 if weight is None else float(weight.max(initial=0.0)),
         squares=_squares(X) if reading.squares else None,
     )
+
+
+def _of_table(X: Any) -> Any:
+    """Return a table of pyarrow as an array, if it holds numbers; others as they are.
+
+    Some rows at a time, which stay in cache: pyarrow itself takes ten times as long.
+    """
+    if not hasattr(X, "column_names") or not X.num_columns or not len(X):
+        return X
+    columns = [np.asarray(column) for column in X.columns]
+    if not all(column.dtype.kind in "biuf" for column in columns):
+        return X
+    found = np.empty((len(X), len(columns)), np.result_type(*columns))
+    for rows in gen_batches(len(X), TABLE_ROWS):
+        part = found[rows]
+        for place, column in enumerate(columns):
+            part[:, place] = column[rows]
+    return found
 
 
 def _small(numbers: IntArray, below: int) -> IntArray:

@@ -122,14 +122,16 @@ class DaskParts(Parts):
         self._kept: list[Any] = []
         self._delayed = delayed
 
-    def survey(self, reading: Reading, workers: Workers) -> list[Digest]:
+    def survey(
+        self, reading: Reading, workers: Workers
+    ) -> tuple[Reading, list[Digest]]:
         import dask
 
         look = self._delayed(_survey, pure=False)
         pairs = dask.persist(*(look(reading, *chunk) for chunk in self._chunks))
         first, second = (self._delayed(_item, pure=False) for _ in range(2))
         self._kept = [first(pair, 0) for pair in pairs]
-        return list(dask.compute(*(second(pair, 1) for pair in pairs)))
+        return reading, list(dask.compute(*(second(pair, 1) for pair in pairs)))
 
     def number(self, maps: list[tuple[IntArray, IntArray | None]]) -> None:
         import dask

@@ -16,6 +16,8 @@ from sktie._typing import Array
 
 #: A block, and the most rows of one: places of rows in it then need two bytes.
 BLOCK_BYTES = 1 << 26
+#: The same of a table, of which copies are made.
+TABLE_BYTES = 1 << 25
 BLOCK_ROWS = 1 << 16
 #: Linux maps a whole block at once then (MADV_POPULATE_READ), and not page by page.
 POPULATE = 22 if sys.platform == "linux" else None
@@ -40,6 +42,7 @@ class RowStream(ABC):
 
     shape: tuple[int, ...]
     sizes: list[int]
+    scratch: Any = None
 
     @property
     def ndim(self) -> int:
@@ -126,6 +129,7 @@ class ArrayStream(RowStream):
                 for start in range(0, len(array), step)
             ]
         self.sizes = sizes
+        self.store: Any = None
 
     def __repr__(self) -> str:
         return f"<stream of {len(self.arrays)} arrays, shape {self.shape}>"
@@ -201,10 +205,14 @@ class ParquetStream(RowStream):
         The files.
     columns : list of str, or str
         Names of columns; a single one as a string makes a stream of one dimension.
-    groups : list of (int, int, int), optional
+    groups : list of (int, int, int)
         Of each row group the file, its number there, and its rows.
-    step : int, optional
+    step : int
         Rows of a block.
+    schema : pyarrow.Schema
+        Types of all columns.
+    scratch : str, path or None
+        A folder for decoded rows.
     """
 
     def __init__(
@@ -214,8 +222,10 @@ class ParquetStream(RowStream):
         groups: list[tuple[int, int, int]],
         step: int,
         schema: Any,
+        scratch: Any = None,
     ) -> None:
         self.paths, self._columns, self._schema = paths, columns, schema
+        self.scratch = scratch
         self._groups, self._step = groups, step
         n_rows = sum(rows for _, _, rows in groups)
         one = isinstance(columns, str)
@@ -251,7 +261,12 @@ class ParquetStream(RowStream):
         if unknown:
             raise KeyError(f"{unknown} are no columns; there are {self.columns}.")
         return ParquetStream(
-            self.paths, columns, self._groups, self._step, self._schema
+            self.paths,
+            columns,
+            self._groups,
+            self._step,
+            self._schema,
+            self.scratch,
         )
 
     def drop(self, columns: str | list[str]) -> ParquetStream:
@@ -308,7 +323,9 @@ class ParquetStream(RowStream):
         import pyarrow.parquet as pq
 
         file, number, rows = self._groups[group]
-        with pq.ParquetFile(self.paths[file], buffer_size=1 << 20) as source:
+        # Piece by piece: otherwise all of the group is read before the first batch.
+        how = {"pre_buffer": False, "buffer_size": 1 << 16}
+        with pq.ParquetFile(self.paths[file], **how) as source:
             batches = source.iter_batches(
                 self._step, [number], columns=self.columns, use_threads=False
             )
@@ -370,7 +387,7 @@ def open_npy(path: Any) -> RowStream:
     [1. 1. 1. 1.]
     """
     paths = _files(path, "*.npy")
-    arrays = [np.load(file, mmap_mode="r") for file in paths]
+    arrays = list(map(_mapped, paths))
     for file, array in zip(paths, arrays, strict=True):
         if array.ndim not in (1, 2) or array.shape[1:] != arrays[0].shape[1:]:
             raise ValueError(
@@ -381,7 +398,9 @@ def open_npy(path: Any) -> RowStream:
     return ArrayStream(arrays)
 
 
-def open_parquet(path: Any, columns: list[str] | str | None = None) -> RowStream:
+def open_parquet(
+    path: Any, columns: list[str] | str | None = None, *, scratch: Any = None
+) -> RowStream:
     """Open Parquet files as a stream of rows, which is read block by block.
 
     Parameters
@@ -391,6 +410,10 @@ def open_parquet(path: Any, columns: list[str] | str | None = None) -> RowStream
         files. They have the same columns.
     columns : list of str, or str, default=None
         Names of columns; None: all. A single name makes a stream of one dimension.
+    scratch : str or path, default=None
+        A folder in which a fit may keep decoded rows until it ends, 8 bytes for each
+        number, or 4. Without one every pass decodes the files anew, which takes a few
+        times as long.
 
     Returns
     -------
@@ -446,10 +469,22 @@ def open_parquet(path: Any, columns: list[str] | str | None = None) -> RowStream
                 for group in range(source.metadata.num_row_groups)
             ]
     assert schema is not None
-    step = max(1, min(BLOCK_BYTES // (8 * max(1, len(schema.names))), BLOCK_ROWS))
+    step = max(1, min(TABLE_BYTES // (8 * max(1, len(schema.names))), BLOCK_ROWS))
     groups = [group for group in groups if group[2] > 0]
-    whole = ParquetStream(paths, list(schema.names), groups, step, schema)
+    whole = ParquetStream(paths, list(schema.names), groups, step, schema, scratch)
     return whole if columns is None else whole[columns]
+
+
+def _mapped(file: Path) -> Array:
+    """Return the array of a .npy file, which is read where it is looked at."""
+    try:
+        found: Array = np.load(file, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise ValueError(
+            f"{file} cannot be read in blocks: {error} Expected an array of numbers, "
+            "or of strings of fixed length, that numpy.save has written."
+        ) from error
+    return found
 
 
 def _files(path: Any, pattern: str) -> list[Path]:

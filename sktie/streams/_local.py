@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
 from threading import Lock
 from typing import Any
+from weakref import finalize
 
 import numpy as np
 import scipy.sparse as sp
@@ -15,9 +20,9 @@ from sktie._design import MAX_LANES, Design, group_rows
 from sktie._loss import ClassLoss, Loss
 from sktie._parallel import Workers
 from sktie._row_sums import RowSums
-from sktie._typing import IntArray
+from sktie._typing import IntArray, Matrix
 from sktie.streams._blocks import Assembly, Digest, Given, Kept, Reading, survey
-from sktie.streams._files import RowStream
+from sktie.streams._files import ArrayStream, RowStream
 from sktie.streams._parts import Parts, Work
 
 #: Bytes that the totals of all lanes may take.
@@ -63,6 +68,40 @@ class Progress:
             )
 
 
+class Store:
+    """Decoded blocks of a stream in a folder, which is removed with this object.
+
+    Parameters
+    ----------
+    stream : RowStream
+        Says where, and how many rows there are.
+    """
+
+    def __init__(self, stream: RowStream) -> None:
+        self._folder = Path(mkdtemp(prefix="sktie-", dir=stream.scratch))
+        finalize(self, rmtree, self._folder, ignore_errors=True)
+        self._sizes = stream.sizes
+
+    def taker(self, place: int) -> Callable[[Matrix], None]:
+        """Return what takes the rows of a block."""
+
+        def take(X: Matrix) -> None:
+            np.save(self._path(place), X, allow_pickle=False)
+
+        return take
+
+    def _path(self, place: int) -> Path:
+        return self._folder / f"{place}.npy"
+
+    def stream(self) -> ArrayStream:
+        """Return all blocks, once they have been taken."""
+        files = [self._path(place) for place in range(len(self._sizes))]
+        arrays = [np.load(file, mmap_mode="r") for file in files]
+        found = ArrayStream(arrays, self._sizes)
+        found.store = self  # which lives as long
+        return found
+
+
 class StreamedParts(Parts):
     """Blocks of streams; arrays beside them are in memory, and cut alike.
 
@@ -76,6 +115,10 @@ class StreamedParts(Parts):
 
     def __init__(self, given: Given, verbose: bool) -> None:
         stream: RowStream = given.X
+        if not len(stream):
+            raise ValueError(
+                f"X={stream!r} has no rows; expected at least one. Check the files."
+            )
         self._given = Given(
             stream,
             *(
@@ -97,10 +140,13 @@ class StreamedParts(Parts):
         if isinstance(rows, RowStream):
             return rows.cut_as(stream.sizes)
         values = np.asarray(rows)
-        if len(values) != len(stream):
+        if name == "weight" and values.ndim == 0:  # one for all rows
+            return np.broadcast_to(values, len(stream))
+        if values.shape[:1] != (len(stream),):
+            what = name if name == "y" else f"sample_{name}"
             raise ValueError(
-                f"X has {len(stream)} rows, but {name} has {len(values)}; expected one "
-                "for each row of X, in the same order."
+                f"X has {len(stream)} rows, but {what} has the shape {values.shape}; "
+                "expected one for each row of X, in the same order."
             )
         return values
 
@@ -123,14 +169,29 @@ class StreamedParts(Parts):
             yield place, Given(*part)
             self._progress.add(sizes[place])
 
-    def survey(self, reading: Reading, workers: Workers) -> list[Digest]:
+    def survey(
+        self, reading: Reading, workers: Workers
+    ) -> tuple[Reading, list[Digest]]:
+        stream = self._given.X
+        store = None if stream.scratch is None else Store(stream)
+
         def lane(span: tuple[int, int]) -> list[tuple[Kept, Digest]]:
-            return [survey(reading, given) for _, given in self._blocks(*span)]
+            return [
+                survey(reading, given, None if store is None else store.taker(place))
+                for place, given in self._blocks(*span)
+            ]
 
         self._progress.begin()
         found = [pair for own in workers.map(lane, self._spans) for pair in own]
         self._kept = [kept for kept, _ in found]
-        return [digest for _, digest in found]
+        # What is kept tells of these from now on.
+        y = None if reading.labels else self._given.y
+        self._given = self._given._replace(domain=None, y=y)
+        if store is not None:
+            self._given = self._given._replace(X=store.stream())
+            self._spans = _spans(self._given.X)
+            reading = replace(reading, column=None)
+        return reading, [digest for _, digest in found]
 
     def number(self, maps: list[tuple[IntArray, IntArray | None]]) -> None:
         self._kept = [

@@ -170,8 +170,13 @@ class Parts(ABC):
     empty: Given
 
     @abstractmethod
-    def survey(self, reading: Reading, workers: Workers) -> list[Digest]:
-        """Validate all blocks, keep a little of each, and return what they tell."""
+    def survey(
+        self, reading: Reading, workers: Workers
+    ) -> tuple[Reading, list[Digest]]:
+        """Validate all blocks, keep a little of each, and return what they tell.
+
+        Also how they are read from now on.
+        """
 
     @abstractmethod
     def number(self, maps: list[tuple[IntArray, IntArray | None]]) -> None:
