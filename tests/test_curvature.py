@@ -107,3 +107,20 @@ def test_steps_solve_the_newton_system(
     whole = gradient @ np.linalg.pinv(H, rcond=1e-13, hermitian=True) @ gradient
     gained = gradient @ step - 0.5 * step @ H @ step
     assert 1 - LEFT[kind] <= gained / (0.5 * whole) <= 1 + 1e-8
+
+
+@pytest.mark.parametrize("penalty", [False, True])
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("strength", STRENGTHS.values(), ids=STRENGTHS)
+@pytest.mark.parametrize("kind", ["grid", "learned"])
+def test_conjugate_gradients_see_the_hessian(kind, strength, n_classes, penalty):
+    problem = build(kind, strength, n_classes, penalty)
+    rng = np.random.default_rng(1)
+    theta, step = (
+        allowed(problem, 0.5 * rng.normal(size=problem.size)) for _ in range(2)
+    )
+    expected = allowed(problem, problem.hessp(theta)(step))
+    found = allowed(problem, problem.curvature(theta)._product(step))
+    # What is learned gives way a little less: see `FIRM`.
+    atol = 1e-3 if kind == "learned" else 1e-10
+    assert_allclose(found, expected, rtol=0, atol=atol * np.abs(expected).max())

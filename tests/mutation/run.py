@@ -200,7 +200,9 @@ def judge(
     }
 
 
-def report(mutants: Sequence[Mutant], found: dict[str, dict]) -> list[str]:
+def report(
+    mutants: Sequence[Mutant], found: dict[str, dict], explained: dict[str, str]
+) -> list[str]:
     """Print what became of the sample; what is wrong with it."""
     results = [found[mutant.name] for mutant in mutants if mutant.name in found]
     outcomes = Counter(result["outcome"] for result in results)
@@ -218,7 +220,6 @@ def report(mutants: Sequence[Mutant], found: dict[str, dict]) -> list[str]:
         f"out of time, {outcomes['survived']} survived: {share:.1%} noticed, 95 % "
         f"interval {low:.1%} to {high:.1%}"
     )
-    explained = json.loads(SURVIVORS.read_text())
     unexplained = [
         f"no word in {SURVIVORS.name} on line {result['line']}, {result['name']}\n"
         f"{result['change']}"
@@ -240,7 +241,9 @@ def main() -> None:
     parser.add_argument(
         "--budget", type=float, default=60.0, help="of tests, in seconds"
     )
-    parser.add_argument("--again", action="store_true", help="try survivors once more")
+    parser.add_argument(
+        "--again", action="store_true", help="try again what survived without a reason"
+    )
     options = parser.parse_args()
 
     mutants = draw(ROOT, options.seed, options.mutants)
@@ -249,10 +252,11 @@ def main() -> None:
     if options.results.exists():
         lines = options.results.read_text().splitlines()
         found = {result["name"]: result for result in map(json.loads, lines)}
+    explained = json.loads(SURVIVORS.read_text())
     done = {
         name
         for name, result in found.items()
-        if not (options.again and result["outcome"] == "survived")
+        if not options.again or result["outcome"] != "survived" or name in explained
     }
     for name in WARM:
         with contextlib.suppress(ModuleNotFoundError):
@@ -267,7 +271,7 @@ def main() -> None:
                 result = judge(mutant, workshop, covering, options.budget)
                 found[mutant.name] = result
                 print(json.dumps(result), file=results)
-    sys.exit("\n".join(report(mutants, found)) or None)
+    sys.exit("\n".join(report(mutants, found, explained)) or None)
 
 
 if __name__ == "__main__":
