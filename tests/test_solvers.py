@@ -451,3 +451,23 @@ def test_statuses_say_what_happened():
     assert "limit of iterations" in said[Status.MAX_ITER]
     assert "within tol" in said[Status.CONVERGED]
     assert len(set(said.values())) == len(Status)
+
+
+@pytest.mark.parametrize("entries", [1e6, 1e8])
+def test_choose_knows_that_a_pass_for_more_outputs_takes_longer(entries):
+    # Of as many parameters in all, and so of as large a Hessian.
+    chosen = {
+        n_outputs: [
+            choose(
+                entries=int(entries),
+                n_rows=5000,
+                n_members=3,
+                n_outputs=n_outputs,
+                n_coefs=size // n_outputs,
+            )
+            for size in range(80, 8000, 40)
+        ]
+        for n_outputs in (1, 2, 4)
+    }
+    newton = {k: names.count("newton-cholesky") for k, names in chosen.items()}
+    assert newton[1] < newton[2] < newton[4]
