@@ -264,6 +264,7 @@ BAD = [
     ({"ties": {0: 1, 1: -1}}, NUMBERED, "a list of groups"),
     ({"ties": FeatureTie([0, 1])}, NUMBERED, "a list of groups"),
     ({"ties": "age"}, NAMED, "a list of groups"),
+    ({"shares": np.array(3.0)}, NUMBERED, "a list of groups"),
     ({"ties": [{0: 1, 1: 0}]}, NUMBERED, "ratio 0 "),
     ({"ties": [{0: 1, 1: INF}]}, NUMBERED, "ratio inf"),
     ({"shares": [{0: 1, 1: np.nan}]}, NUMBERED, "ratio nan"),
