@@ -65,7 +65,7 @@ class Nesting:
     place: IntArray
     levels: tuple[Level, ...]
     exact: bool
-    lumped: FloatArray | None = None
+    lumped: FloatArray | None
 
 
 #: Nodes that go together, the parents and weights of theirs, and roots beside them.

@@ -42,11 +42,16 @@ def adjacency(kind, n=12, seed=0):
     if kind == "two":
         A[: n // 2, : n // 2] = np.tril(np.ones((n // 2, n // 2)), -1)
         A[n // 2 + 1 :, n // 2] = 1.0
+    if kind == "unlike":  # a triangle, which is one cluster before the ring is
+        A[1, 0] = A[2, 0] = A[2, 1] = 1.0
+        for v in range(4, n):
+            A[v, v - 1] = 0.5
+        A[n - 1, 3] = 0.5
     return A + A.T
 
 
 FORESTS = ["tree", "forest", "path", "star", "empty"]
-KINDS = [*FORESTS, "fringe", "complete", "grid", "two"]
+KINDS = [*FORESTS, "fringe", "complete", "grid", "two", "unlike"]
 
 
 def graph_of(A, n_domains):
@@ -74,6 +79,7 @@ def test_forests_are_themselves_and_every_node_goes_once(kind):
     stop, n_roots = 0, 0
     for level in nesting.levels:
         assert (level.nodes.start, level.nodes.stop) == (stop, level.roots.start)
+        assert level.roots.stop > stop  # none is empty
         stop = level.roots.stop
         n_roots += level.roots.stop - level.roots.start
         assert (level.up >= stop).all()  # parents go later
@@ -103,6 +109,28 @@ def test_clusters_are_neighbours_and_fewer(kind):
     for cluster in range(label.max() + 1):
         inside = np.flatnonzero(label == cluster)
         assert connected_components(A[np.ix_(inside, inside)])[0] == 1
+
+
+def test_the_neighbourhoods_of_many_come_first():
+    # The hub has four neighbours, and each of these one of its own, which joins them.
+    A = np.zeros((9, 9))
+    for spoke in range(1, 5):
+        A[0, spoke] = A[spoke, 0] = A[spoke, spoke + 4] = A[spoke + 4, spoke] = 1.0
+    assert_array_equal(clusters(sp.csr_array(A)), np.zeros(9))
+
+
+def test_what_lies_between_joins_where_it_is_tied_more_firmly():
+    # Two stars around 0 and 4, and 8 between them.
+    A = np.zeros((9, 9))
+    for s, t, weight in [(0, 1, 1), (0, 2, 1), (0, 3, 1), (4, 5, 1), (4, 6, 1)]:
+        A[s, t] = A[t, s] = weight
+    A[4, 7] = A[7, 4] = 1
+    for t, weight in [(1, 3.0), (5, 2.0), (6, 2.0)]:
+        A[8, t] = A[t, 8] = weight
+    label = clusters(sp.csr_array(A))
+    assert_array_equal(label, [0, 0, 0, 0, 1, 1, 1, 1, 1])
+    A[8, 1] = A[1, 8] = 5.0
+    assert clusters(sp.csr_array(A))[8] == 0
 
 
 def dense_system(A, H, strength, shared):
@@ -156,8 +184,24 @@ def test_elimination_solves_the_system_of_a_forest(kind, n_members, name):
     assert_allclose(found, expected, rtol=1e-6, atol=1e-6 * np.abs(expected).max())
 
 
+@pytest.mark.parametrize("shared", [[False, False], [False, True]], ids=["", "shared"])
+def test_levels_of_many_nodes_are_eliminated_in_parts(shared):
+    # Two hubs, of 200 leaves each, and a third that both are tied to.
+    n, shared = 403, np.array(shared)
+    A = np.zeros((n, n))
+    A[3:203, 0] = A[203:, 1] = np.linspace(0.5, 2.0, 200)
+    A[0, 2] = A[1, 2] = 3.0
+    A += A.T
+    H, strength = hessians(n, 2), np.where(shared, 0.0, [2.0, 1.0])
+    force = np.random.default_rng(1).normal(size=(n, 2))
+    found = Elimination(nest(sp.csr_array(A)), H, strength, shared).solve(force)
+    system, basis = dense_system(A, H, strength, shared)
+    steps = np.linalg.solve(basis.T @ system @ basis, basis.T @ force.ravel())
+    assert_allclose(found, (basis @ steps).reshape(n, 2), rtol=1e-8, atol=1e-10)
+
+
 @pytest.mark.parametrize("loose", [False, True])
-@pytest.mark.parametrize("kind", ["fringe", "complete", "grid", "two"])
+@pytest.mark.parametrize("kind", ["fringe", "complete", "grid", "two", "unlike"])
 def test_model_of_a_graph_is_symmetric_and_near(kind, loose):
     n = 36
     A, H = adjacency(kind, n), hessians(n, 2)
@@ -186,7 +230,7 @@ def test_inverses_of_many_matrices_and_of_singular_ones():
 
 
 @pytest.mark.parametrize("n_domains", [16, 11])
-@pytest.mark.parametrize("kind", ["tree", "grid", "complete", "two"])
+@pytest.mark.parametrize("kind", ["tree", "grid", "complete", "two", "unlike"])
 class TestStructure:
     def test_penalty_is_the_least_over_members_without_rows(self, kind, n_domains):
         A = adjacency(kind, 16)
