@@ -278,6 +278,82 @@ def _graph(results, column, label):
     return Table([["graph", *(label + place for place in ordered)], *rows])
 
 
+def peers(results):
+    """A line for each problem and each library that minimises the same."""
+    table = [["problem", "peer", "sktie", "peer's time", "ratio (quartiles)"]]
+    for key, cell in results["cells"].items():
+        problem, library, *way = key.split(" | ")
+        name = ", ".join([f"{library} {cell['version']}", *way])
+        if cell["ratio"] is None:
+            table.append([problem, name, "", cell["reason"], ""])
+            continue
+        times = [quantity(cell[side]["median"], "s") for side in ("sktie", "peer")]
+        table.append([problem, name, *times, quartiles(cell["ratio"])])
+    return Table([*table, *_peers_elsewhere()])
+
+
+def _peers_elsewhere():
+    """The lines of peers that other benchmarks have met, as medians over cases."""
+    rows = load("conv")["rows"]
+    names = {
+        "step": ("convolutions, a step of training", "PyTorch, the fastest form"),
+        "predict": ("convolutions, predictions", "PyTorch, the fastest form"),
+        "skorch": ("convolutions, a step of training", "skorch"),
+    }
+    for kind, (problem, name) in names.items():
+        ratios = [
+            row["ratio"]["median"]
+            for row in rows
+            if row["facts"]["kind"] == kind and row["ratio"]
+        ]
+        least, median, most = min(ratios), sorted(ratios)[len(ratios) // 2], max(ratios)
+        text = f"{median:.2f} ({least:.2f} to {most:.2f} in {len(ratios)} cases)"
+        yield [problem, name, "", "", text.replace(" ", SPACE)]
+    for name, cell in load("mixed")["cells"].items():
+        ours, theirs = cell["median_seconds"]
+        yield [
+            f"mixed model of 65 schools, random {name}",
+            f"statsmodels {cell['statsmodels']}, MixedLM",
+            quantity(ours, "s"),
+            quantity(theirs, "s"),
+            f"{theirs / ours:.2f}",
+        ]
+
+
+def scaling(results):
+    """Exponents of the cost curves, of both sides, and the largest size."""
+    table = [["curve", "sktie", "peer's exponent", "peer", "largest", "seconds"]]
+
+    def text(fit):
+        return f"{fit['exponent']:.2f} ± {fit['error']:.2f}".replace(" ", SPACE)
+
+    for key, found in results["summary"]["exponents"].items():
+        cell = results["cells"][key]
+        ours, *others = found
+        size, seconds, *_ = cell["points"][ours][-1]
+        other = others[0] if others else None
+        table.append(
+            [
+                key,
+                text(found[ours]),
+                text(found[other]) if other else "",
+                other or "",
+                f"{cell['size']}{SPACE}={SPACE}{size:,}",
+                quantity(seconds, "s"),
+            ]
+        )
+    return Table(table)
+
+
+def instructions(results):
+    """Instructions of the hot paths, and how far counts were apart."""
+    table = [["path", "instructions", "apart"]]
+    for key, cell in results["cells"].items():
+        millions = f"{number(cell['instructions'] / 1e6)} million"
+        table.append([key, millions.replace(" ", SPACE), f"{cell['spread']:.3%}"])
+    return Table(table)
+
+
 def esl(results):
     """The five networks of the book."""
     names = {
@@ -425,6 +501,9 @@ TABLES: dict[str, tuple[str, Callable[[dict], Table]]] = {
         "coverage": coverage,
         "coverage chosen": coverage_chosen,
         "compatibility": compatibility,
+        "peers": peers,
+        "scaling": scaling,
+        "instructions": instructions,
         "esl": esl,
         "dial": dial,
     }.items()
