@@ -140,26 +140,24 @@ class BlockArrow:
         if free_hub:
             self._loose, self._firm = loose_and_firm(hessians, scale, weight, share)
         parts = apply(self._factor, hessians)
-        self._inverses = np.stack([inverse for inverse, _, _ in parts])
+        self._inverses = _stacked([inverse for inverse, _ in parts])
         self._edges = self._inverses
         if free_hub and len(self._loose) < len(scale):
-            self._edges = np.stack([edge for _, edge, _ in parts])
+            self._edges = _stacked([edge for _, edge in parts])
         self._lu: FloatArray | None = None
         if free_hub:
-            self._couple(hessians, [square for _, _, square in parts], mean_decay)
+            self._couple(hessians, mean_decay)
 
-    def _factor(self, hessian: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Return L^-1, V = L^-1 E and V'V of one member, where L L' is its system."""
+    def _factor(self, hessian: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return L^-1 and V = L^-1 E of one member, where L L' is its system."""
         moving, loose, firm = self._moving, self._loose, self._firm
         scale = self._scale[moving]
         system = hessian if len(moving) == len(hessian) else hessian[:, moving][moving]
         system = scale[:, np.newaxis] * system * scale
         np.einsum("ii->i", system)[:] += self._weight[moving]
         inverse = lower_inverse(cholesky(system))
-        if not len(loose) and not len(firm):  # nothing couples the members
-            return inverse, inverse, inverse
-        if len(loose) == len(hessian):
-            return inverse, inverse, inverse.T @ inverse
+        if len(loose) == len(hessian) or not (len(loose) or len(firm)):
+            return inverse, inverse  # all loose, or nothing couples the members
         # Row of each coefficient among the moving ones; loose ones always move.
         edge = np.empty((len(moving), len(loose) + len(firm)), dtype=hessian.dtype)
         edge[:, : len(loose)] = inverse[:, np.searchsorted(moving, loose)]
@@ -167,18 +165,18 @@ class BlockArrow:
         own = np.flatnonzero(self._scale[firm])
         pull[np.searchsorted(moving, firm[own]), own] += self._shift[firm[own]]
         edge[:, len(loose) :] = -inverse @ pull
-        return inverse, edge, edge.T @ edge
+        return inverse, edge
 
-    def _couple(
-        self, hessians: FloatArray, squares: list[FloatArray], mean_decay: FloatArray
-    ) -> None:
+    def _couple(self, hessians: FloatArray, mean_decay: FloatArray) -> None:
         """Factor the system of what couples the members."""
         loose, firm = self._loose, self._firm
         n_loose = len(loose)
-        system = -sum(squares[1:], start=squares[0])
+        # The sum of V'V over all members is one product.
+        edges = self._edges.reshape(-1, n_loose + len(firm))
+        system = -(edges.T @ edges)
         system[:n_loose] *= self._pull[loose][:, np.newaxis]
-        for hessian in hessians if len(firm) else []:
-            system[n_loose:, n_loose:] += hessian[np.ix_(firm, firm)]
+        if len(firm):
+            system[n_loose:, n_loose:] += hessians.sum(axis=0)[np.ix_(firm, firm)]
         diagonal = np.einsum("ii->i", system)
         diagonal[:n_loose] += len(hessians)
         diagonal[n_loose:] += mean_decay[firm]
@@ -223,6 +221,16 @@ class BlockArrow:
             mean_step[loose] = (self._scale * mean)[loose]
             steps -= mean
         return mean_step, steps
+
+
+def _stacked(matrices: list[FloatArray]) -> FloatArray:
+    """Return a stack in the order of rows, so that it is one tall matrix as well.
+
+    LAPACK's matrices are in the order of columns, and their stack would be copied
+    whenever it is reshaped.
+    """
+    out = np.empty((len(matrices), *matrices[0].shape), matrices[0].dtype)
+    return np.stack(matrices, out=out)
 
 
 def _lift_zero_pivots(lu: Array) -> None:

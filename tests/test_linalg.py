@@ -307,6 +307,16 @@ def test_reference_is_well_conditioned_where_the_naive_arrow_is_not():
     assert relative_error(mean + system.scale * steps, expected) < 1e-12
 
 
+@pytest.mark.parametrize("strength", [0.0, 1.0, INF])
+def test_what_is_kept_of_members_is_one_tall_matrix_without_a_copy(strength):
+    hessians = np.stack([gram(9, 3, seed) for seed in range(5)])
+    weight = 2.0 if strength == INF else 2.0 * strength / (1 + strength)
+    scale = np.full(3, 0.0 if strength == INF else 1 / np.sqrt(1 + strength))
+    arrow = BlockArrow(hessians, scale, np.full(3, weight), True, np.zeros(3), serial)
+    for kept in (arrow._inverses, arrow._edges):
+        assert kept.flags.c_contiguous
+
+
 def test_members_are_factored_through_the_given_map():
     calls = []
 

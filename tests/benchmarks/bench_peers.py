@@ -8,11 +8,14 @@ Rules, fixed before anything is measured:
    smallest curvature there, whoever found it), and both sides run with the loosest
    tolerance of 1e-1, 1e-2, ... that comes within 1e-6 of it, relatively.
 2. Then both are timed in turns in one process, A, B, A, B, ... as `_harness` has it;
-   the ratio is the median over the pairs, of peer by sktie. One thread for all.
+   the ratio is the median over the pairs, of peer by sktie. One thread for all, as
+   OMP_NUM_THREADS=1 tells BLAS and the peers, and seconds of the processor, which
+   other programs on the machine hardly touch.
 3. A peer has its best layout for nothing: Fortran order for adelie; augmented features
    of tied domains are built before the clock starts; numba has compiled for skglm.
    Solvers of a library are named where it has several that fit.
-4. *tied* is `TiedLogisticRegression` with eight domains, the peers' the same minimum on
+4. *five alphas*: both choose by leave-one-out, and have to choose the same.
+5. *tied* is `TiedLogisticRegression` with eight domains, the peers' the same minimum on
    EasyAdapt features (`_problems.easyadapt`).
 
 Peers that are not installed are not measured; in the quick form that is no error. They
@@ -24,6 +27,7 @@ from __future__ import annotations
 import gc
 import importlib.util
 import sys
+import time
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -201,8 +205,11 @@ def problem(name, quick):
             y = rng.poisson(np.exp(0.7 * score)).astype(float)
     if kind == "classes":
         return Problem(kind, X, y, decay, Objective(X, y, fit_intercept=True))
-    smooth = Smooth(X, y, kind, decay)
-    return Problem(kind, X, y, decay, smooth)
+    if kind == "alphas":
+        from sklearn.linear_model import RidgeCV
+
+        decay = float(RidgeCV(ALPHAS).fit(X, y).alpha_)
+    return Problem(kind, X, y, decay, Smooth(X, y, kind, decay))
 
 
 def own(at):
@@ -388,7 +395,7 @@ def measure(key, quick, known):
         entries = [qualify(side, at.objective, minimum, 60) for side in (ours, peer)]
     except OutError as reason:
         return {**cell, "reason": str(reason), "ratio": None}
-    cell |= timed_pairs(*entries)
+    cell |= timed_pairs(*entries, clock=time.process_time)
     ratio = cell["ratio"]["median"]
     print(
         f"  sktie {1e3 * cell['sktie']['median']:.2f} ms, ratio {ratio:.2f} "

@@ -117,15 +117,16 @@ def along_a_ring(tie):
 
     from sktie import TiedLogisticRegression
     from sktie._parallel import Workers
+    from sktie.linear_model._path import Path as Fits
 
     X, y = rows_of_domains(400, 10, 10)
     places = np.arange(400)
     graph = np.zeros((400, 400))
     for step in (1, 7):
         graph[places, (places + step) % 400] = graph[(places + step) % 400, places] = 1
-    model = TiedLogisticRegression(-1, graph=graph, tie=tie).fit(X, y)
+    model = TiedLogisticRegression(-1, graph=graph)
     rows = model._read(X, y, None, None, None)
-    problem = model._problem(rows, Workers())
+    problem = Fits(model, rows, Workers()).problem(tie, 1.0)
     theta = np.random.default_rng(1).standard_normal(problem.size) / 10
     return lambda: problem.curvature(theta).solve(theta)
 
