@@ -499,6 +499,12 @@ class Design:
                 out[self.places(block)] = raw
         return out
 
+    def of(self, X: Matrix) -> Design:
+        """Return the same rows with other features: all columns of X."""
+        return Design(
+            X, self.bounds, order=self.order, fit_intercept=self.fit_intercept
+        )
+
     def sample(self, chosen: IntArray) -> Design:
         """Return a design of a copy of the rows at some places, in ascending order."""
         bounds = np.searchsorted(chosen, self.bounds)

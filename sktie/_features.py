@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from sktie._design import Design
 from sktie._quadratic import Quadratic
 from sktie._shares import Shares
 from sktie._typing import Array, FloatArray, Matrix
@@ -294,7 +293,7 @@ class Dependencies:
         return self.shares.aggregate(X, skip), None
 
     def quadratic(
-        self, n_outputs: int, design: Design, weight: FloatArray | None
+        self, n_outputs: int, design: Any, mean_weight: float
     ) -> Quadratic | None:
         """Return the ties as a penalty of each output's stored coefficients.
 
@@ -306,7 +305,7 @@ class Dependencies:
         root = self.root if self.shares is None else self.root @ self.shares.basis
         root = sp.csr_array(root)
         curvature = design.column_squares()
-        curvature *= 1.0 if weight is None else float(weight.mean())
+        curvature *= mean_weight
         n_rows, n_coefs = root.shape[0], design.n_coefs
         row = np.repeat(np.arange(n_rows), np.diff(root.indptr))
         most: FloatArray = np.ones(n_rows)

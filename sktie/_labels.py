@@ -12,7 +12,7 @@ from sklearn.utils import check_array
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
-from sktie._compat import WRAPPER_FRAMES, check_sample_weight
+from sktie._compat import WRAPPER_FRAMES, check_sample_weight, n_samples_of
 from sktie._domains import Domains
 from sktie._typing import Array, FloatArray, IntArray, Matrix
 
@@ -183,14 +183,19 @@ def check_weight(sample_weight: Any, X: Matrix) -> FloatArray | None:
     return weight
 
 
+def check_label_kind(y: Array) -> None:
+    """Check that labels are such of classes, and no numbers with fractions."""
+    if y.dtype.kind not in "biuUS":
+        check_classification_targets(y)
+
+
 def encode_classes(y: Array, weight: FloatArray | None) -> tuple[Array, IntArray]:
     """Return the classes of rows that weigh something, and each row's index.
 
     Rows of weight zero may have a class that no other row has; they get index 0.
     """
-    if y.dtype.kind not in "biuUS":
-        check_classification_targets(y)
-    classes = _distinct(y if weight is None else y[weight > 0])
+    check_label_kind(y)
+    classes = distinct(y if weight is None else y[weight > 0])
     if len(classes) == 0:
         raise ValueError(
             "No row with a label has a positive weight; expected rows of at least two "
@@ -212,7 +217,7 @@ def encode_classes(y: Array, weight: FloatArray | None) -> tuple[Array, IntArray
     return classes, index
 
 
-def _distinct(y: Array) -> Array:
+def distinct(y: Array) -> Array:
     """Return the sorted distinct values, without a sort where few integers occur."""
     if y.dtype.kind in "iu" and len(y):
         low, high = int(y.min()), int(y.max())
@@ -342,3 +347,24 @@ def check_domain_classes(
             f"{alone} fits domains alone, but these hold only some of the classes "
             f"{classes.tolist()}: {which}. Use {remedy}, or drop these domains."
         )
+
+
+def check_exposure(sample_exposure: Any, X: Any) -> FloatArray | None:
+    """Return exposures as numbers, one for each row of X, or None."""
+    if sample_exposure is None:
+        return None
+    exposure: FloatArray = np.asarray(sample_exposure)
+    if exposure.dtype.kind == "O":
+        exposure = exposure.astype(np.float64)
+    if exposure.dtype.kind not in "biuf" or exposure.shape != (n_samples_of(X),):
+        raise ValueError(
+            f"sample_exposure has dtype {exposure.dtype} and shape {exposure.shape}, "
+            f"but X has {n_samples_of(X)} rows; expected one number for each row."
+        )
+    if not (np.isfinite(exposure).all() and (exposure > 0).all()):
+        wrong = exposure[~(np.isfinite(exposure) & (exposure > 0))][0]
+        raise ValueError(
+            f"sample_exposure holds {wrong}; expected positive finite numbers. Drop "
+            "rows that were not exposed."
+        )
+    return exposure.astype(np.float64)

@@ -30,31 +30,31 @@ class LastPass:
         self._rows: tuple[Any, ...] = ()
         self._members: FloatArray = np.empty(0)
 
-    def begin(self, problem: Any) -> FloatArray:
+    def begin(self, sums: Any) -> FloatArray:
         """Forget all; return where to put the raw predictions of a new pass."""
         self._rows = ()
-        shape = problem.design.n_rows, problem.loss.n_outputs
-        self.raw = np.empty(shape, problem.design.dtype)
+        shape = sums.design.n_rows, sums.loss.n_outputs
+        self.raw = np.empty(shape, sums.design.dtype)
         return self.raw
 
     def end(
         self,
-        problem: Any,
+        sums: Any,
         members: FloatArray,
         value: float,
         gradient: FloatArray,
     ) -> None:
         """Remember a pass whose raw predictions are in place."""
         self.value, self.gradient = value, gradient.copy()
-        self._rows = problem.design, problem.y, problem.weight
+        self._rows = sums.design, sums.y, sums.weight
         self._members = members.copy()
 
-    def was_at(self, problem: Any, members: FloatArray) -> bool:
+    def was_at(self, sums: Any, members: FloatArray) -> bool:
         """Whether it was over these rows with these parameters, but for rounding."""
         if not self._rows:
             return False
         design, y, weight = self._rows
-        same = problem.design is design and problem.y is y and problem.weight is weight
+        same = sums.design is design and sums.y is y and sums.weight is weight
         if not same:
             return False
         rounding = 4 * EPS * np.abs(self._members).max(initial=0.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -56,15 +56,15 @@ def survey(problem: TiedProblem, members: FloatArray) -> Survey:
 
     def visit(block: Block, raw: FloatArray, curvature: FloatArray) -> None:
         place = slice(block.start, block.stop)
-        weight = problem.weight_of(block)
+        weight = problem.rows.weight_of(block)
         raws[place] = raw
-        gradients[place] = loss.value_gradient(problem.y[place], raw, weight)[1]
+        gradients[place] = loss.value_gradient(problem.rows.y[place], raw, weight)[1]
         for k in range(n_outputs):
             for j in range(k + 1):
                 own = loss.hessian_block(curvature, k, j)
                 bend[place, k, j] = bend[place, j, k] = own
 
-    return Survey(raws, gradients, bend, problem.hessians(members, visit))
+    return Survey(raws, gradients, bend, problem.rows.hessians(members, visit))
 
 
 def leave_one_out(
@@ -274,9 +274,9 @@ def _unforeseen(
     others = problem.design.dense_rows(block).astype(np.float64)
     moved = step @ others.T
     raw = np.swapaxes(moved + rows.raw[place].T, 1, 2).reshape(-1, moved.shape[1])
-    weight = problem.weight_of(block)
+    weight = problem.rows.weight_of(block)
     _, gradient = problem.loss.value_gradient(
-        np.tile(problem.y[place], n_chosen),
+        np.tile(problem.rows.y[place], n_chosen),
         raw,
         None if weight is None else np.tile(weight, n_chosen),
     )
@@ -286,13 +286,13 @@ def _unforeseen(
     found -= np.einsum("jkl,ilj->ikj", rows.bend[place], moved)
     inside = np.flatnonzero((chosen >= block.start) & (chosen < block.stop))
     found[inside, :, chosen[inside] - block.start] = 0
-    return found @ others
+    return np.asarray(found @ others)
 
 
 def without_row(problem: TiedProblem, row: int) -> TiedProblem:
     """Return the problem without one row, by its place in the design."""
     weight = np.ones(problem.design.n_rows, problem.design.dtype)
-    if problem.weight is not None:
-        weight = problem.weight.copy()
+    if problem.rows.weight is not None:
+        weight = problem.rows.weight.copy()
     weight[row] = 0
-    return replace(problem, weight=weight, last=None)
+    return problem.of_rows(weight=weight)

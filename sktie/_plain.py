@@ -8,6 +8,7 @@ from sktie._contract import Curvature, HessianProduct, Problem
 from sktie._grams import add_grams
 from sktie._linalg import cholesky, lower_inverse
 from sktie._problem import TiedProblem
+from sktie._row_sums import RowSums
 from sktie._tie import TiedCoordinates
 from sktie._typing import FloatArray
 
@@ -20,7 +21,8 @@ def simplest(problem: TiedProblem) -> TiedProblem | PlainProblem:
     """
     coordinates, design = problem.coordinates, problem.design
     plain = (
-        isinstance(coordinates, TiedCoordinates)
+        isinstance(problem.sums, RowSums)
+        and isinstance(coordinates, TiedCoordinates)
         and coordinates.is_plain
         and problem.quadratic is None
         and not design.is_sparse
@@ -62,9 +64,9 @@ class PlainProblem:
         return self._last[1]
 
     def value_gradient(self, theta: FloatArray) -> tuple[float, FloatArray]:
-        whole = self._whole
-        value, residual = whole.loss.value_gradient(
-            whole.y, self._raw(theta), whole.weight
+        rows = self._whole.rows
+        value, residual = rows.loss.value_gradient(
+            rows.y, self._raw(theta), rows.weight
         )
         pull = self._decay * theta
         return value + 0.5 * float(pull @ theta), pull + (
@@ -72,11 +74,11 @@ class PlainProblem:
         ).ravel()
 
     def curvature(self, theta: FloatArray) -> Curvature:
-        whole = self._whole
-        bend = whole.loss.curvature(whole.y, self._raw(theta), whole.weight)
+        rows = self._whole.rows
+        bend = rows.loss.curvature(rows.y, self._raw(theta), rows.weight)
         grams = np.zeros((*self._shape, *self._shape))
         with np.errstate(over="ignore", invalid="ignore"):  # is checked later
-            add_grams(grams, self._rows, bend, whole.loss)
+            add_grams(grams, self._rows, bend, rows.loss)
         hessian = grams.reshape(self.size, self.size)
         np.einsum("ii->i", hessian)[:] += self._decay
         return PlainCurvature(hessian)

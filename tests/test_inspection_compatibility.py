@@ -619,6 +619,6 @@ def test_bootstrap_draws_have_the_probabilities_of_the_fit():
         nested = Nested(model._problem(rows, crew))
         fit = nested.fit(nested.hypothesis(np.ones(3, dtype=bool)))
         draws = nested.draws(fit, 2000, np.random.RandomState(0))
-        drawn = np.mean([np.eye(3)[draw.problem.y] for draw in draws], axis=0)
+        drawn = np.mean([np.eye(3)[draw.problem.rows.y] for draw in draws], axis=0)
     chance = maximum(design(X, domain, [1, 1, 1]), y)[1][rows.design.order]
     assert_allclose(drawn, chance, atol=5 * np.sqrt(0.25 / 2000))

@@ -20,6 +20,7 @@ from sktie._leave_one_out import (
 from sktie._loss import classification_loss
 from sktie._parallel import Workers, workers
 from sktie._problem import TiedProblem
+from sktie._row_sums import RowSums
 from sktie._tie import Tie, TiedCoordinates, ToFixed, ToMean
 from sktie.solvers import SOLVERS
 
@@ -42,14 +43,10 @@ def problem(n_classes=2, strength=0.5, fixed=False, sparse=False, weighted=False
     structure = ToFixed(rng.normal(size=shape[1:])) if fixed else ToMean()
     weight = rng.uniform(0.2, 2, n)[places] if weighted else None
     return TiedProblem(
-        design=design,
-        loss=loss,
-        y=loss.encode(y, np.float64)[places],
-        weight=weight,
+        RowSums(design, loss, loss.encode(y, np.float64)[places], weight, Workers()),
         coordinates=TiedCoordinates(Tie(structure, np.full(4, strength)), shape),
         decay=np.array([1.0, 1.0, 1.0, 0.0]),
         shared_decay=False,
-        workers=Workers(),
     )
 
 
@@ -61,7 +58,7 @@ def minimum(of):
 
 def left_out(of, crew=None):
     members = minimum(of)
-    of = of if crew is None else replace(of, workers=crew)
+    of = of if crew is None else of.of_rows(workers=crew)
     rows = survey(of, members)
     return leave_one_out(of, rows, of.posterior(rows.hessians))
 
@@ -103,10 +100,9 @@ def test_rows_that_move_their_member_far_are_not_trusted():
     X = of.design.X.copy()
     place = int(of.design.order[3])
     # Large values speak for the other class than the row has.
-    X[place] = [-8.0 if of.y[3] > 0 else 8.0, 0.0, 0.0]
+    X[place] = [-8.0 if of.rows.y[3] > 0 else 8.0, 0.0, 0.0]
     of = replace(
-        of,
-        design=Design(X, of.design.bounds, order=of.design.order),
+        of.of_rows(design=Design(X, of.design.bounds, order=of.design.order)),
         decay=np.array([0.01, 0.01, 0.01, 0.0]),
     )
     _, trusted = left_out(of)
@@ -130,7 +126,9 @@ def test_survey_is_what_one_block_after_the_other_gives():
                 moved = raw[np.newaxis].copy()
                 moved[0, k] += sign * step
                 ends.append(
-                    of.loss.value_gradient(of.y[[row]], moved, of.weight[[row]])
+                    of.loss.value_gradient(
+                        of.rows.y[[row]], moved, of.rows.weight[[row]]
+                    )
                 )
             slope = (ends[0][0] - ends[1][0]) / (2 * step)
             assert_allclose(rows.gradient[row, k], slope, atol=1e-6)

@@ -12,6 +12,7 @@ from sktie._parallel import Workers
 from sktie._plain import PlainProblem, simplest
 from sktie._problem import TiedProblem
 from sktie._quadratic import Quadratic
+from sktie._row_sums import RowSums
 from sktie._scalar_loss import Poisson
 from sktie._tie import Tie, TiedCoordinates, ToFixed, ToMean
 from sktie.linear_model import _base
@@ -48,14 +49,16 @@ def problem(
     decay = np.full(design.n_coefs, 0.3)
     decay[N_FEATURES:] = 0.0
     return TiedProblem(
-        design=design,
-        loss=loss,
-        y=y,
-        weight=rng.uniform(0, 2, N_ROWS).astype(dtype) if weighted else None,
+        RowSums(
+            design,
+            loss,
+            y,
+            rng.uniform(0, 2, N_ROWS).astype(dtype) if weighted else None,
+            Workers(),
+        ),
         coordinates=TiedCoordinates(Tie(structure, np.full(shape[2], tie)), shape),
         decay=decay,
         shared_decay=False,
-        workers=Workers(),
         quadratic=Quadratic(np.eye(shape[2]), shape[1:]) if quadratic else None,
     )
 

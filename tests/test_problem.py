@@ -15,6 +15,7 @@ from sktie._last_pass import LastPass
 from sktie._loss import classification_loss
 from sktie._parallel import Workers
 from sktie._problem import TiedProblem
+from sktie._row_sums import RowSums
 from sktie._tie import Tie, TiedCoordinates, ToFixed, ToMean
 
 INF = np.inf
@@ -100,14 +101,16 @@ def build(setting, seed=0):
         table = np.hstack([table, np.ones((n, 1), setting.dtype)])
         decay[-1] = 0
     problem = TiedProblem(
-        design=design,
-        loss=loss,
-        y=loss.encode(y, setting.dtype)[places],
-        weight=None if weight is None else weight[places],
+        RowSums(
+            design,
+            loss,
+            loss.encode(y, setting.dtype)[places],
+            None if weight is None else weight[places],
+            Workers(),
+        ),
         coordinates=TiedCoordinates(Tie(structure, setting.strength), shape),
         decay=decay,
         shared_decay=setting.shared_decay,
-        workers=Workers(),
     )
     weight = np.ones(n) if weight is None else weight
     return problem, SimpleNamespace(table=table, domain=domain, y=y, weight=weight)
@@ -268,7 +271,7 @@ def test_diagonal_with_a_fixed_hub_is_that_of_hessp(setting):
 def test_curvature_floor_is_the_hessian_of_decay_and_tie_alone(setting):
     problem, _ = build(setting)
     theta, *directions = vectors(problem, 4)
-    weightless = replace(problem, weight=np.zeros(setting.n_rows, setting.dtype))
+    weightless = problem.of_rows(weight=np.zeros(setting.n_rows, setting.dtype))
     for direction in directions:
         direction = allowed(problem, direction)
         floor = direction @ (problem.curvature_floor * direction)
@@ -319,13 +322,12 @@ def test_float32_data_give_nearly_the_same_in_float64(sparse, n_classes):
     theta, direction = vectors(problem, 2)
     as_double, _ = build(setting)
     design = problem.design
-    as_double = replace(
-        as_double,
+    as_double = as_double.of_rows(
         design=Design(
             design.X.astype(np.float64), design.bounds, order=design.order, skip=1
         ),
-        weight=problem.weight.astype(np.float64),
-        y=problem.y.astype(as_double.y.dtype),
+        weight=problem.rows.weight.astype(np.float64),
+        y=problem.rows.y.astype(as_double.rows.y.dtype),
     )
     value, gradient = problem.value_gradient(theta)
     expected_value, expected_gradient = as_double.value_gradient(theta)
@@ -388,9 +390,9 @@ def test_coarse_rows_are_rows_of_the_problem_with_their_own_targets(setting, man
     kept = {}
     for t in range(setting.n_domains):
         a, b = coarse.design.bounds[t : t + 2]
-        for target in np.unique(coarse.y[a:b]):
+        for target in np.unique(coarse.rows.y[a:b]):
             whole = np.sum((data.domain == t) & (targets == target))
-            kept[t, target] = whole / np.sum(coarse.y[a:b] == target)
+            kept[t, target] = whole / np.sum(coarse.rows.y[a:b] == target)
     for domain, blocks in coarse.design.domain_blocks(1):
         for block in blocks:
             rows = coarse.design.dense_rows(block)
@@ -398,8 +400,8 @@ def test_coarse_rows_are_rows_of_the_problem_with_their_own_targets(setting, man
             for place, row in zip(at, rows, strict=True):
                 i = known[tuple(row)]
                 assert data.domain[i] == domain
-                assert coarse.y[place] == targets[i]
-                ratio = coarse.weight[place] / data.weight[i]
+                assert coarse.rows.y[place] == targets[i]
+                ratio = coarse.rows.weight[place] / data.weight[i]
                 assert_allclose(ratio, kept[domain, targets[i]], rtol=1e-6)
 
 
@@ -410,9 +412,11 @@ def test_coarse_weights_stand_for_all_rows_of_each_domain(setting, many_rows):
     for t in range(setting.n_domains):
         a, b = coarse.design.bounds[t : t + 2]
         c, d = problem.design.bounds[t : t + 2]
-        exact = (d - c) if problem.weight is None else problem.weight[c:d].sum()
-        rtol = 1e-12 if problem.weight is None else 0.15
-        assert_allclose(coarse.weight[a:b].sum(), exact, rtol=rtol)
+        exact = (
+            (d - c) if problem.rows.weight is None else problem.rows.weight[c:d].sum()
+        )
+        rtol = 1e-12 if problem.rows.weight is None else 0.15
+        assert_allclose(coarse.rows.weight[a:b].sum(), exact, rtol=rtol)
 
 
 @coarse_settings
@@ -472,7 +476,7 @@ def test_posterior_is_the_inverse_of_hessp(setting):
 def lasting(setting):
     """Return a problem that keeps its last pass, and the same without."""
     problem, _ = build(setting)
-    return replace(problem, last=LastPass()), problem
+    return problem.of_rows(last=LastPass()), problem
 
 
 def count_passes(monkeypatch):
@@ -519,10 +523,10 @@ def test_the_last_pass_serves_no_other_parameters_or_rows(setting):
         assert found[0] == expected[0]
         assert_array_equal(found[1], expected[1])
     weight = np.linspace(0, 2, plain.design.n_rows)
-    for changed in ({"weight": weight}, {"y": plain.y[::-1].copy()}):
+    for changed in ({"weight": weight}, {"y": plain.rows.y[::-1].copy()}):
         keeping.value_gradient(theta)
-        found = replace(keeping, **changed).value_gradient(theta)
-        expected = replace(plain, **changed).value_gradient(theta)
+        found = keeping.of_rows(last=keeping.rows.last, **changed).value_gradient(theta)
+        expected = plain.of_rows(**changed).value_gradient(theta)
         assert found[0] == expected[0]
         assert_array_equal(found[1], expected[1])
 

@@ -1,7 +1,5 @@
 """Tests of sktie._problem where members differ in loss and decay."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -10,6 +8,7 @@ from sktie._design import Design
 from sktie._loss import Binomial
 from sktie._parallel import Workers
 from sktie._problem import TiedProblem
+from sktie._row_sums import RowSums
 from sktie._scalar_loss import ByDomain, Poisson, Squared
 from sktie._tie import Tie, TiedCoordinates, ToFixed, ToMean
 
@@ -28,14 +27,16 @@ def make(strength, fixed=False, intercept=None, loss=None, y=None):
     structure = ToFixed(np.full((1, P + 1), 0.1)) if fixed else ToMean()
     decay = np.array([[[0.3] * P + [0.0]], [[2.0, 3.0, 4.0, 0.5]]])
     return TiedProblem(
-        design=Design(X, BOUNDS),
-        loss=loss or ByDomain(Poisson(), Squared()),
-        y=ByDomain.join(COUNTS, SECOND, float) if y is None else y,
-        weight=None,
+        RowSums(
+            Design(X, BOUNDS),
+            loss or ByDomain(Poisson(), Squared()),
+            ByDomain.join(COUNTS, SECOND, float) if y is None else y,
+            None,
+            Workers(),
+        ),
         coordinates=TiedCoordinates(Tie(structure, strengths), (2, 1, P + 1)),
         decay=decay,
         shared_decay=False,
-        workers=Workers(),
     )
 
 
@@ -81,10 +82,10 @@ def test_the_hessian_is_the_change_of_the_gradient(problem):
 @pytest.mark.parametrize("strength", [0.0, 0.7, np.inf])
 def test_the_floor_is_the_hessian_without_rows(strength):
     problem = make(strength, fixed=True)
-    empty = replace(problem, weight=np.zeros(N))
+    empty = problem.of_rows(weight=np.zeros(N))
     assert_array_equal(empty.diagonal(np.zeros(problem.size)), problem.curvature_floor)
     free = make(strength)
-    empty = replace(free, weight=np.zeros(N))
+    empty = free.of_rows(weight=np.zeros(N))
     assert_allclose(empty.diagonal(np.zeros(free.size)), free.curvature_floor)
     hub = free.curvature_floor[: P + 1]
     assert_allclose(hub, [2.3, 3.3, 4.3, 0.5])

@@ -13,6 +13,7 @@ from sktie._loss import classification_loss
 from sktie._parallel import Workers
 from sktie._problem import TiedProblem
 from sktie._quadratic import Quadratic
+from sktie._row_sums import RowSums
 from sktie._tie import Tie, TiedCoordinates, ToFixed, ToMean
 from sktie.solvers import SOLVERS
 
@@ -60,14 +61,10 @@ def build(case, form, n=60):
     quadratic, Q = quadratic_of(form, k, centre)
     decay = np.array([0.5, 1.0, 2.0, 0.0])
     problem = TiedProblem(
-        design=Design(X, bounds),
-        loss=loss,
-        y=loss.encode(y, np.float64),
-        weight=None,
+        RowSums(Design(X, bounds), loss, loss.encode(y, np.float64), None, Workers()),
         coordinates=TiedCoordinates(Tie(structure, strength), (n_members, k, P)),
         decay=decay,
         shared_decay=shared_decay,
-        workers=Workers(),
         quadratic=quadratic,
     )
 

@@ -10,6 +10,7 @@ from sktie._design import Design, group_rows
 from sktie._loss import Binomial, Multinomial
 from sktie._parallel import Workers
 from sktie._problem import TiedProblem
+from sktie._row_sums import RowSums
 from sktie._tie import Tie, TiedCoordinates, ToMean
 
 N_DOMAINS = 90
@@ -35,7 +36,12 @@ def problem(layout, n_classes, weighted):
     weight = rng.uniform(0, 2, size=len(code)) if weighted else None
     coordinates = TiedCoordinates(Tie(ToMean(), np.ones(design.n_coefs)), shape)
     decay = np.ones(design.n_coefs)
-    return TiedProblem(design, loss, y, weight, coordinates, decay, False, Workers())
+    return TiedProblem(
+        RowSums(design, loss, y, weight, Workers()),
+        coordinates=coordinates,
+        decay=decay,
+        shared_decay=False,
+    )
 
 
 def dense_rows(design):
@@ -65,17 +71,17 @@ def test_gradients_and_hessians_are_sums_over_the_rows(
         np.repeat(np.arange(N_DOMAINS), np.diff(design.bounds)),
     )
     raw = np.einsum("ij,ikj->ik", Z, W[code])
-    value, residual = loss.value_gradient(case.y, raw, case.weight)
+    value, residual = loss.value_gradient(case.rows.y, raw, case.rows.weight)
     gradient = np.zeros_like(W)
     np.add.at(gradient, code, residual[:, :, None] * Z[:, None, :])
-    curvature = loss.curvature(case.y, raw, case.weight)
+    curvature = loss.curvature(case.rows.y, raw, case.rows.weight)
     hessian = np.zeros((*W.shape, *W.shape[1:]))
     for k in range(loss.n_outputs):
         for j in range(loss.n_outputs):
             bend = loss.hessian_block(curvature, max(k, j), min(k, j))
             parts = bend[:, None, None] * Z[:, :, None] * Z[:, None, :]
             np.add.at(hessian[:, k, :, j], code, parts)
-    found, pulled = case._loss_value_gradient(W)
+    found, pulled = case.sums.value_gradient(W)
     assert found == pytest.approx(value)
     assert_allclose(pulled, gradient, atol=1e-12)
     visited = np.zeros(design.n_rows)
@@ -86,7 +92,7 @@ def test_gradients_and_hessians_are_sums_over_the_rows(
 
     size = W[0].size
     flat = hessian.reshape(N_DOMAINS, size, size)
-    assert_allclose(case.hessians(W, visit), flat, atol=1e-12)
+    assert_allclose(case.rows.hessians(W, visit), flat, atol=1e-12)
     assert (visited == 1).all()
 
 

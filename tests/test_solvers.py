@@ -13,6 +13,7 @@ from sktie._design import Design, group_rows
 from sktie._loss import classification_loss
 from sktie._parallel import Workers
 from sktie._problem import TiedProblem
+from sktie._row_sums import RowSums
 from sktie._tie import Tie, TiedCoordinates, ToMean
 from sktie.solvers import SOLVERS, Status, choose, minimize
 
@@ -112,14 +113,10 @@ def make_tied(strength, seed=0, n_classes=2, decay=1.0):
     loss = classification_loss(n_classes)
     shape = (3, loss.n_outputs, 6)
     return TiedProblem(
-        design=design,
-        loss=loss,
-        y=loss.encode(y, X.dtype)[order],
-        weight=None,
+        RowSums(design, loss, loss.encode(y, X.dtype)[order], None, Workers()),
         coordinates=TiedCoordinates(Tie(ToMean(), strength), shape),
         decay=np.r_[np.full(5, decay), 0],
         shared_decay=False,
-        workers=Workers(),
     )
 
 
@@ -305,8 +302,7 @@ def test_certificate_is_relative_to_the_objective(name):
     # The same function in other units: the same iterates, up to rounding.
     one = make_tied(1.0)
     doubled = replace(
-        one,
-        weight=np.full(200, 1024.0),
+        one.of_rows(weight=np.full(200, 1024.0)),
         decay=1024 * one.decay,
         coordinates=TiedCoordinates(Tie(ToMean(), 1024.0), one.coordinates.shape),
     )

@@ -138,7 +138,7 @@ def _cumulants(problem: TiedProblem, fit: Fit, domain: int) -> _Cumulants:
     width = of_classes(loss).n_classes * (n_own + n_shared) * (n_shared + 2)
     for rows in design.blocks_of(domain, width):
         raw = design.raw(rows, design.rows(rows), slopes, intercepts)
-        weight = problem.weight_of(rows)
+        weight = problem.rows.weight_of(rows)
         weight = np.ones(len(raw)) if weight is None else weight
         chance, scores = _class_scores(loss, raw, design.dense_rows(rows), axes)
         a, b = scores[..., :n_own], scores[..., n_own:]

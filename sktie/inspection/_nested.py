@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -222,7 +222,7 @@ class Nested:
         self.shape = problem.coordinates.shape
         self.origin = np.zeros(self.shape)
         self.grams = problem.hessians(self.origin)
-        value, _ = problem._loss_value_gradient(self.origin)
+        value, _ = problem.sums.value_gradient(self.origin)
         self.tol = GAP / max(value, 1.0)
         scale = np.einsum("tii->i", self.grams) / len(self.grams)
         self.decay = DECAY * scale.reshape(self.shape[1:]).mean(axis=0)
@@ -247,7 +247,7 @@ class Nested:
             max_iter=MAX_ITER,
         )
         members = problem.members(result.theta)
-        value, gradient = problem._loss_value_gradient(members)
+        value, gradient = problem.sums.value_gradient(members)
         gradient = gradient.reshape(len(gradient), n_outputs * n_coefs)
         hessians = problem.hessians(members)
         information = hypothesis.information(hessians)
@@ -288,7 +288,7 @@ class Nested:
         A row of weight 2 is two rows, which may differ in class.
         """
         problem = self.problem
-        if problem.weight is not None:
+        if problem.rows.weight is not None:
             problem = _repeated(problem)
         design, loss = problem.design, of_classes(problem.loss)
         slopes, intercepts = design.widen(fit.members)
@@ -302,15 +302,15 @@ class Nested:
         for _ in range(n_draws):
             index = (rng.random_sample((len(steps), 1)) >= steps).sum(axis=1)
             drawn = copy(self)
-            drawn.problem = replace(problem, y=loss.encode(index, design.dtype))
+            drawn.problem = problem.of_rows(y=loss.encode(index, design.dtype))
             yield drawn
 
 
 def _repeated(problem: TiedProblem) -> TiedProblem:
     """Return the problem in which rows stand for themselves alone."""
     design = problem.design
-    assert problem.weight is not None
-    counts = problem.weight.astype(np.intp)
+    assert problem.rows.weight is not None
+    counts = problem.rows.weight.astype(np.intp)
     order = np.arange(design.n_rows) if design.order is None else design.order
     repeated = Design(
         design.X,
@@ -319,8 +319,8 @@ def _repeated(problem: TiedProblem) -> TiedProblem:
         skip=design.skip,
         fit_intercept=design.fit_intercept,
     )
-    y = np.repeat(problem.y, counts, axis=0)
-    return replace(problem, design=repeated, y=y, weight=None)
+    y = np.repeat(problem.rows.y, counts, axis=0)
+    return problem.of_rows(design=repeated, y=y, weight=None)
 
 
 def all_scores(loss: Loss, raw: FloatArray) -> FloatArray:

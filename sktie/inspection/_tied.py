@@ -171,15 +171,11 @@ class TiedRows:
         strengths = Tie(structure, model._strengths(design.n_features, tie))
         shape = design.n_domains, 1, design.n_coefs
         return TiedProblem(
-            design=design,
-            loss=Squared(),
-            y=rows.y[:, k],
-            weight=rows.weight,
+            rows.sums(Squared(), self.path.crew, k),
             coordinates=TiedCoordinates(strengths, shape),
             decay=model._decays(design.n_features, self.C),
             shared_decay=model.decay == "shared" and hasattr(model, "domains_"),
-            workers=self.path.crew,
-            quadratic=rows.dependencies.quadratic(1, design, rows.weight),
+            quadratic=rows.dependencies.quadratic(1, design, rows.mean_weight),
         )
 
     def members(self, stop: Any) -> FloatArray:

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from sktie._labels import check_exposure
 from sktie._typing import Array, FloatArray
 from sktie.inspection._fitted import optional
 from sktie.inspection._tables import Span, html_table, text_table
 from sktie.inspection._tied import TiedRows, kind_of, tied_rows
 from sktie.linear_model import TiedPoissonRegressor, TiedRidge
-from sktie.linear_model._counts import as_rates, check_exposure
+from sktie.linear_model._counts import as_rates
 from sktie.linear_model._path import NoMinimum
 from sktie.model_selection._scores import mean_and_error
 

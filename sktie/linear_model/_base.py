@@ -104,12 +104,7 @@ class TiedLinearModel(CallbackSupportMixin, VersionedEstimator):
         """Return the rows of a design with a column for each stored coefficient."""
         if (shares := self._shares) is None:
             return design
-        return Design(
-            shares.aggregate(design.X, design.skip),
-            design.bounds,
-            order=design.order,
-            fit_intercept=design.fit_intercept,
-        )
+        return design.of(shares.aggregate(design.X, design.skip))
 
     def _given_tie(self, features: Features) -> float | FloatArray:
         """Return the strength of the tie, one number or one for each coefficient."""

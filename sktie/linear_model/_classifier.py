@@ -16,6 +16,23 @@ from sktie._prior import takes_sparse
 from sktie._typing import Array, FloatArray
 from sktie.linear_model._base import TiedLinearModel
 from sktie.linear_model._path import NoMinimum
+from sktie.streams._apply import by_blocks
+
+
+def _scores(model: Any) -> FloatArray:
+    """Return no rows of what `decision_function` returns."""
+    n_columns = len(model.classes_)
+    return np.empty((0,) if n_columns == 2 else (0, n_columns), model.coef_.dtype)
+
+
+def _chances(model: Any) -> FloatArray:
+    """Return no rows of what `predict_proba` returns."""
+    return np.empty((0, len(model.classes_)), model.coef_.dtype)
+
+
+def _labels(model: Any) -> Array:
+    """Return no rows of what `predict` returns."""
+    return np.asarray(model.classes_[:0])
 
 
 class TiedLinearClassifier(ClassifierMixin, TiedLinearModel):
@@ -75,6 +92,7 @@ class TiedLinearClassifier(ClassifierMixin, TiedLinearModel):
     def _joined(self, coef: FloatArray, intercept: Any) -> FloatArray:
         return self._join(coef, intercept)
 
+    @by_blocks(_scores)
     def decision_function(self, X: Any, *, sample_domain: Any = None) -> FloatArray:
         """Return the log-odds of the second class, or centred scores of all.
 
@@ -93,6 +111,7 @@ class TiedLinearClassifier(ClassifierMixin, TiedLinearModel):
         raw = self._raw(X, sample_domain)
         return raw[:, 0] if raw.shape[1] == 1 else raw
 
+    @by_blocks(_labels)
     def predict(self, X: Any, *, sample_domain: Any = None) -> Array:
         """Return the most probable class of each row.
 
@@ -111,6 +130,7 @@ class TiedLinearClassifier(ClassifierMixin, TiedLinearModel):
         index = most_probable(self._raw(X, sample_domain))
         return np.asarray(self.classes_[index])
 
+    @by_blocks(_chances)
     def predict_proba(self, X: Any, *, sample_domain: Any = None) -> FloatArray:
         """Return the probability of each class.
 
@@ -128,6 +148,7 @@ class TiedLinearClassifier(ClassifierMixin, TiedLinearModel):
         """
         return probability(self._raw(X, sample_domain))
 
+    @by_blocks(_chances)
     def predict_log_proba(self, X: Any, *, sample_domain: Any = None) -> FloatArray:
         """Return the logarithm of the probability of each class.
 

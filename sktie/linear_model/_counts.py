@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.linear_model import PoissonRegressor
 from sklearn.utils import check_array
 
-from sktie._compat import n_samples_of, set_glm_loss
-from sktie._labels import check_weight
+from sktie._compat import set_glm_loss
+from sktie._labels import check_exposure, check_weight
 from sktie._parallel import Workers
 from sktie._scalar_loss import Poisson
 from sktie._typing import FloatArray, IntArray
@@ -18,6 +17,7 @@ from sktie.linear_model._base import REMEDIES
 from sktie.linear_model._forms import check_counts
 from sktie.linear_model._path import NoMinimum, Path, Stop
 from sktie.linear_model._regressor import RegressionRows, TiedLinearRegressor
+from sktie.streams._apply import by_blocks
 
 #: Appended to scikit-learn's message for a parameter out of range.
 POISSON_REMEDIES = {
@@ -90,6 +90,7 @@ class TiedCountRegressor(TiedLinearRegressor):
             return ""
         return " Without decay (alpha=0) a minimum need not exist: try alpha=1e-6."
 
+    @by_blocks(lambda self: self._no_numbers())
     def predict(
         self, X: Any, *, sample_domain: Any = None, sample_exposure: Any = None
     ) -> FloatArray:
@@ -185,7 +186,7 @@ class CountPath:
     def __init__(
         self, model: Any, rows: RegressionRows, crew: Workers, tol: float | None = None
     ) -> None:
-        self.rows = model._related(_as_mean(rows))
+        self.rows = model._related(rows.weighing_one())
         self._path = Path(model, self.rows, crew, tol)
         self.tol = self._path.tol
         self.is_tied, self.n_numbers = self._path.is_tied, self._path.n_numbers
@@ -215,40 +216,9 @@ def inverse(alpha: float) -> float:
     return 1.0 / alpha if alpha > 0 else float(np.inf)
 
 
-def _as_mean(rows: RegressionRows) -> RegressionRows:
-    """Return the same rows with weights whose sum is 1."""
-    design, weight = rows.design, rows.weight
-    if weight is None:
-        share = np.full(design.n_rows, 1.0 / design.n_rows)
-    else:
-        share = weight / weight.sum(dtype=np.float64)
-    return replace(rows, weight=share.astype(design.dtype))
-
-
 def as_rates(
     y: FloatArray, weight: FloatArray | None, exposure: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """Return rates, and exposures as their weights."""
     rate = y / (exposure if y.ndim == 1 else exposure[:, np.newaxis])
     return rate, exposure if weight is None else weight * exposure
-
-
-def check_exposure(sample_exposure: Any, X: Any) -> FloatArray | None:
-    """Return exposures as numbers, one for each row of X, or None."""
-    if sample_exposure is None:
-        return None
-    exposure: FloatArray = np.asarray(sample_exposure)
-    if exposure.dtype.kind == "O":
-        exposure = exposure.astype(np.float64)
-    if exposure.dtype.kind not in "biuf" or exposure.shape != (n_samples_of(X),):
-        raise ValueError(
-            f"sample_exposure has dtype {exposure.dtype} and shape {exposure.shape}, "
-            f"but X has {n_samples_of(X)} rows; expected one number for each row."
-        )
-    if not (np.isfinite(exposure).all() and (exposure > 0).all()):
-        wrong = exposure[~(np.isfinite(exposure) & (exposure > 0))][0]
-        raise ValueError(
-            f"sample_exposure holds {wrong}; expected positive finite numbers. Drop "
-            "rows that were not exposed."
-        )
-    return exposure.astype(np.float64)

@@ -6,14 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from sktie._design import Design
 from sktie._domains import Domains
 from sktie._graph import DomainGraph, read_graph
 from sktie._learned import LearnedCoordinates
 from sktie._problem import TiedProblem
 from sktie._related import Related, RelatedCoordinates
 from sktie._tie import HubCoordinates, Tie, TiedCoordinates
-from sktie._typing import FloatArray
 
 #: The value of ``graph=`` by which relatedness is estimated with the model.
 LEARNED = "learned"
@@ -95,22 +93,20 @@ def coordinates_of(
     graph: DomainGraph | None,
     tie: Tie,
     shape: tuple[int, int, int],
-    design: Design,
-    weight: FloatArray | None,
+    design: Any,
     steepest: float,
 ) -> HubCoordinates | RelatedCoordinates:
     """Return the coordinates of members that are tied as a model says.
 
-    ``steepest`` bounds the second derivative of the loss in a raw prediction, for rows
-    of weight 1. A graph needs it, and `read_relations` returns one.
+    ``steepest`` bounds the second derivative of a row's loss in its raw prediction,
+    weight included. A graph needs it, and `read_relations` returns one.
     """
     if graph is None:
         learned = learns(model) and shape[0] > 1
         return (
             LearnedCoordinates(tie, shape) if learned else TiedCoordinates(tie, shape)
         )
-    most = 1.0 if weight is None else float(weight.max(initial=0.0))
-    squares = design.squares() * steepest * max(most, 1e-300)
+    squares = design.squares() * max(steepest, 1e-300)
     return RelatedCoordinates(Tie(Related(graph), tie.strength), shape, squares)
 
 

@@ -60,15 +60,16 @@ class InferenceMixin(TiedLinearModel):
         if not self.store_covariance:
             return
         members = problem.members(result.theta)
-        weight = problem.weight
+        weight = problem.rows.weight
         if factors is not None and weight is not None:
-            weight = weight * factors[of_classes(problem.loss).class_index(problem.y)]
+            index = of_classes(problem.loss).class_index(problem.rows.y)
+            weight = weight * factors[index]
         rows = survey(problem, members)
         hessians, scale, pull, free_hub, mean_decay, _ = problem.system(rows.hessians)
         exists = result.status is not Status.UNBOUNDED
         self._curvature = {
             "hessians": hessians,
-            "products": problem.gradient_products(members, weight),
+            "products": problem.rows.gradient_products(members, weight),
             "scale": scale,
             "weight": pull,
             "free_hub": free_hub,
@@ -422,7 +423,7 @@ def _skew(problem: TiedProblem, rows: Survey) -> FloatArray:
         third = third - 2 * np.einsum("ikl,il->ik", of_scores, chance)
         third = third @ basis
     third = np.einsum("ikl,il->ik", rows.bend, third)
-    totals = problem.row_sums(third).reshape(shape[0], -1)
+    totals = problem.rows.row_sums(third).reshape(shape[0], -1)
     skew = -0.5 * posterior.apply(totals)
     deviation = np.sqrt(np.maximum(np.einsum("tjj->tj", posterior.covariances), TINY))
     largest = np.abs(skew / deviation).max(axis=1, keepdims=True, initial=1.0)

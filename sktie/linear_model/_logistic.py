@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -18,10 +18,7 @@ from sktie._compat import (
 )
 from sktie._design import Design, group_rows
 from sktie._domains import Domains, read_columns
-from sktie._features import Dependencies
-from sktie._graph import DomainGraph
 from sktie._labels import (
-    Sample,
     append_unlabeled,
     check_domain_classes,
     encode_sample,
@@ -36,16 +33,14 @@ from sktie._typing import (
     Auto,
     ClassWeight,
     Decay,
-    FloatArray,
     HandleUnknown,
-    IntArray,
     IterationHook,
-    Matrix,
     MetricName,
     Solver,
 )
 from sktie._validation import check_parameters, unchanged_on_error
 from sktie.linear_model._base import REMEDIES
+from sktie.linear_model._class_rows import ClassRows
 from sktie.linear_model._classifier import TiedLinearClassifier
 from sktie.linear_model._distance import DISTANCE_TOL
 from sktie.linear_model._evidence import AUTO, set_strengths
@@ -55,9 +50,11 @@ from sktie.linear_model._graph import (
     read_relations,
 )
 from sktie.linear_model._pair import resolve_anchor
+from sktie.linear_model._parted import Given, is_parted, read_parts
 from sktie.linear_model._path import Path
-from sktie.linear_model._updates import FISHER, Metric, UpdateMixin
+from sktie.linear_model._updates import FISHER, UpdateMixin
 from sktie.solvers import SOLVERS
+from sktie.streams._files import as_stream
 
 #: What an earlier fit may have set and this one need not.
 STALE = (
@@ -74,29 +71,6 @@ STALE = (
     "inferred_intercept_",
     "_domain_relatedness",
 )
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """Training rows with a label, in the design's order; and all rows, as given.
-
-    ``metric`` is that of the tie; None is the identity.
-    """
-
-    X: Matrix
-    y_index: IntArray
-    weight: FloatArray | None
-    design: Design
-    everything: Sample
-    dependencies: Dependencies
-    metric: Metric | None = None
-    graph: DomainGraph | None = None
-
-    @property
-    def domain(self) -> IntArray:
-        """Number of each row's domain, in the design's order."""
-        bounds = self.design.bounds
-        return np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))
 
 
 class TiedLogisticRegression(UpdateMixin, TiedLinearClassifier):
@@ -496,7 +470,7 @@ class TiedLogisticRegression(UpdateMixin, TiedLinearClassifier):
         check_parameters(self, REMEDIES)
         with unchanged_on_error(self):
             previous = self._coefficients() if self.warm_start else None
-            rows = self._read(X, y, sample_weight, sample_domain, X_unlabeled)
+            rows = self._rows(X, y, sample_weight, sample_domain, X_unlabeled)
             with (
                 workers(self.n_jobs, rows.design.n_lanes) as crew,
                 fit_callbacks(self, X, y, self.max_iter) as callback,
@@ -504,9 +478,38 @@ class TiedLogisticRegression(UpdateMixin, TiedLinearClassifier):
                 self._fit_rows(rows, crew, previous, callback)
         return self
 
+    def _rows(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        sample_domain: Any,
+        X_unlabeled: Any,
+    ) -> Any:
+        """Read the training rows, at hand or in blocks."""
+        X = as_stream(X)
+        if not is_parted(X):
+            return self._read(X, y, sample_weight, sample_domain, X_unlabeled)
+        check_unlabeled(self.pair, self.unlabeled, X_unlabeled, y)
+        given = Given(X, y, sample_weight, sample_domain)
+        rows, domains, self.classes_ = read_parts(self, given, labels=True)
+        self._forget(domains)
+        graph = read_relations(self)
+        rows = rows.depending(self._depend(rows.design.n_features))
+        n_outputs = classification_loss(len(self.classes_)).n_outputs
+        metric = self._metric(rows.dependencies.features.n_features, n_outputs)
+        return replace(rows, graph=graph, metric=metric)
+
+    def _forget(self, domains: Domains | None) -> None:
+        """Drop what an earlier fit has set, and set the domains of this one."""
+        for name in STALE:
+            self.__dict__.pop(name, None)
+        if domains is not None:
+            self.domains_ = domains.labels
+
     def _fit_rows(
         self,
-        rows: _Rows,
+        rows: Any,
         crew: Workers,
         previous: Any,
         callback: IterationHook | None,
@@ -535,7 +538,7 @@ class TiedLogisticRegression(UpdateMixin, TiedLinearClassifier):
         sample_domain: Any,
         X_unlabeled: Any,
         classes: Array | None = None,
-    ) -> _Rows:
+    ) -> ClassRows:
         """Validate and encode the training rows."""
         X, skip, domains = read_columns(self, X, sample_domain, reset=True)
         X, y = check_X_y(
@@ -549,10 +552,8 @@ class TiedLogisticRegression(UpdateMixin, TiedLinearClassifier):
         everything = append_unlabeled(self, everything, X_unlabeled)
         X, y_index, weight = sample.X, sample.y_index, sample.weight
         bounds, order = np.array([0, X.shape[0]]), None
-        for name in STALE:
-            self.__dict__.pop(name, None)
+        self._forget(domains)
         if domains is not None:
-            self.domains_ = domains.labels
             order, bounds = group_rows(domains.index, len(self.domains_))
         graph = read_relations(self)
         if order is not None:
@@ -565,9 +566,9 @@ class TiedLogisticRegression(UpdateMixin, TiedLinearClassifier):
         )
         n_outputs = classification_loss(len(self.classes_)).n_outputs
         metric = self._metric(depend.features.n_features, n_outputs)
-        return _Rows(X, y_index, weight, design, everything, depend, metric, graph)
+        return ClassRows(X, y_index, weight, design, everything, depend, metric, graph)
 
-    def _check_classes(self, rows: _Rows, tie: Any) -> None:
+    def _check_classes(self, rows: Any, tie: Any) -> None:
         """Check that a tie leaves no domain alone with classes it has not."""
         if not hasattr(self, "domains_"):
             return
@@ -588,7 +589,7 @@ class TiedLogisticRegression(UpdateMixin, TiedLinearClassifier):
                 "an edge to a domain of another component",
             )
 
-    def _check_all_classes(self, rows: _Rows) -> None:
+    def _check_all_classes(self, rows: ClassRows) -> None:
         """Check that rows without any past hold every class."""
         lacking = np.setdiff1d(np.arange(len(self.classes_)), rows.y_index)
         if len(lacking):
@@ -598,16 +599,13 @@ class TiedLogisticRegression(UpdateMixin, TiedLinearClassifier):
                 "for the first call; those after it may lack classes."
             )
 
-    def _problem(self, rows: _Rows, crew: Workers) -> TiedProblem:
+    def _problem(self, rows: Any, crew: Workers) -> TiedProblem:
         """Return the objective as a problem; a `Path` sets the strengths."""
         design = rows.design
         loss = classification_loss(len(self.classes_))
         shape = (design.n_domains, loss.n_outputs, design.n_coefs)
         return TiedProblem(
-            design=design,
-            loss=loss,
-            y=loss.encode(rows.y_index, rows.X.dtype),
-            weight=rows.weight,
+            rows.sums(loss, crew),
             # The second derivative of the log-loss is at most 1/2.
             coordinates=coordinates_of(
                 self,
@@ -615,16 +613,16 @@ class TiedLogisticRegression(UpdateMixin, TiedLinearClassifier):
                 self._tie(rows, loss),
                 shape,
                 design,
-                rows.weight,
-                0.5,
+                0.5 * rows.most_weight,
             ),
             decay=self._decays(design.n_features, 1.0),
             shared_decay=self.decay == "shared" and hasattr(self, "domains_"),
-            workers=crew,
-            quadratic=rows.dependencies.quadratic(loss.n_outputs, design, rows.weight),
+            quadratic=rows.dependencies.quadratic(
+                loss.n_outputs, design, rows.mean_weight
+            ),
         )
 
-    def _tie(self, rows: _Rows, loss: Loss) -> Tie:
+    def _tie(self, rows: Any, loss: Loss) -> Tie:
         """Return the tie that ``pair`` asks for."""
         n_coefs = rows.design.n_coefs
         features, shares = rows.dependencies.features, rows.dependencies.shares

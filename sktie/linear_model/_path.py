@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from sktie._last_pass import LastPass
 from sktie._leave_one_out import leave_one_out, survey, without_row
 from sktie._parallel import Workers
 from sktie._posterior import Posterior
@@ -76,7 +75,7 @@ class Path:
         self.rows = rows
         self.tol = float(model.tol if tol is None else tol)
         problem = model._problem(rows, crew)
-        self._base: TiedProblem = replace(problem, last=LastPass())
+        self._base: TiedProblem = replace(problem, sums=problem.sums.remembering())
         self._solver = model._solver(self._base)
         self._last: FloatArray | None = None
         self._hessians: FloatArray | None = None

@@ -15,6 +15,7 @@ from sktie._compat import (
     fit_callbacks,
     with_callbacks,
 )
+from sktie._labels import check_exposure
 from sktie._parallel import Workers, workers
 from sktie._problem import TiedProblem
 from sktie._scalar_loss import Poisson
@@ -26,10 +27,10 @@ from sktie.linear_model._counts import (
     CountPath,
     TiedCountRegressor,
     as_rates,
-    check_exposure,
 )
 from sktie.linear_model._distance import DISTANCE_TOL, tie_at_distance
 from sktie.linear_model._graph import coordinates_of, read_relations
+from sktie.linear_model._parted import Given
 from sktie.linear_model._regressor import RegressionRows
 from sktie.solvers import SOLVERS
 
@@ -301,8 +302,10 @@ class TiedPoissonRegressor(TiedCountRegressor):
         check_parameters(self, POISSON_REMEDIES)
         with unchanged_on_error(self):
             previous = self._coefficients() if self.warm_start else None
-            exposure = check_exposure(sample_exposure, X)
-            rows = self._read(X, y, sample_weight, sample_domain)
+            given = Given(X, y, sample_weight, sample_domain, sample_exposure)
+            rows = self._rows(given, counts=True)
+            at_hand = isinstance(rows, RegressionRows)
+            exposure = check_exposure(sample_exposure, X) if at_hand else None
             if exposure is not None:
                 order = rows.design.order
                 own = exposure if order is None else exposure[order]
@@ -337,37 +340,33 @@ class TiedPoissonRegressor(TiedCountRegressor):
                 self, lambda tie: path.fit(tie, self.alpha_), n_features
             )
 
-    def _related(self, rows: RegressionRows) -> RegressionRows:
+    def _related(self, rows: Any) -> Any:
         """Return the rows with what is known of features and of domains."""
-        return replace(self._dependent(rows), graph=read_relations(self))
+        rows = rows.depending(self._depend(rows.design.n_features))
+        return replace(rows, graph=read_relations(self))
 
-    def _problem(self, rows: RegressionRows, crew: Workers) -> TiedProblem:
+    def _problem(self, rows: Any, crew: Workers) -> TiedProblem:
         """Return the objective as a problem; a `Path` sets the strengths."""
-        design, y, weight = rows.design, rows.y[:, 0], rows.weight
+        design = rows.design
         # Near the minimum expected counts are about as large as those seen.
-        steepest = float(y.max(initial=0.0)) + 1.0
+        steepest = float(rows.y.max(initial=0.0)) + 1.0
         structure = self._narrowed_tie(rows).structure
         return TiedProblem(
-            design=design,
-            loss=Poisson(),
-            y=y,
-            weight=weight,
+            rows.sums(Poisson(), crew),
             coordinates=coordinates_of(
                 self,
                 rows.graph,
                 Tie(structure, self._strengths(design.n_features, 1.0)),
                 (design.n_domains, 1, design.n_coefs),
                 design,
-                weight,
-                steepest,
+                rows.most_weight * steepest,
             ),
             decay=self._decays(design.n_features, 1.0),
             shared_decay=self.decay == "shared" and hasattr(self, "domains_"),
-            workers=crew,
-            quadratic=rows.dependencies.quadratic(1, design, weight),
+            quadratic=rows.dependencies.quadratic(1, design, rows.mean_weight),
         )
 
-    def _check_classes(self, rows: RegressionRows, tie: Any) -> None:
+    def _check_classes(self, rows: Any, tie: Any) -> None:
         """Check that a tie leaves no domain alone without events."""
         if not self.fit_intercept:
             return
@@ -378,7 +377,7 @@ class TiedPoissonRegressor(TiedCountRegressor):
         if not alone and not domains:
             return
         mass = rows.y[:, 0] if rows.weight is None else rows.y[:, 0] * rows.weight
-        events = np.add.reduceat(mass, rows.design.bounds[:-1])
+        events = np.bincount(rows.domain, mass)
         if not events.any():
             raise ValueError(
                 "y holds no events: every count of positive weight is 0, and the "

@@ -14,12 +14,20 @@ from sklearn.utils.validation import check_is_fitted
 
 from sktie._design import Design, group_rows
 from sktie._domains import Domains, domain_index, encode_domains, read_columns
+from sktie._features import Dependencies
 from sktie._graph import DomainGraph
 from sktie._labels import check_weight
+from sktie._loss import Loss
+from sktie._moments import Moments, moments_of
+from sktie._parallel import Workers
+from sktie._row_sums import RowSums
 from sktie._tie import Tie, ToFixed, ToMean
 from sktie._typing import FloatArray, IntArray
 from sktie.linear_model._base import TiedLinearModel
 from sktie.linear_model._pair import resolve_regressor
+from sktie.linear_model._parted import Given, is_parted, read_parts
+from sktie.streams._apply import by_blocks
+from sktie.streams._files import as_stream
 
 #: What an earlier fit may have set and this one need not.
 STALE = (
@@ -63,6 +71,41 @@ class RegressionRows:
     metric: Any = None
     dependencies: Any = None
     graph: DomainGraph | None = None
+
+    @property
+    def mean_weight(self) -> float:
+        """Mean of the weights of the rows."""
+        return 1.0 if self.weight is None else float(self.weight.mean())
+
+    @property
+    def most_weight(self) -> float:
+        """The largest weight of a row."""
+        return 1.0 if self.weight is None else float(self.weight.max(initial=0.0))
+
+    def sums(self, loss: Loss, crew: Workers, target: int = 0) -> RowSums:
+        """Return the sums of a loss over the rows; ``target`` is a column of y."""
+        y = np.ascontiguousarray(self.y[:, target])
+        return RowSums(self.design, loss, y, self.weight, crew)
+
+    def moments(self, crew: Workers) -> Moments:
+        """Return the moments of the rows."""
+        return moments_of(self.design, self.y, self.weight, crew)
+
+    def weighing_one(self) -> RegressionRows:
+        """Return the same rows with weights whose sum is 1."""
+        design, weight = self.design, self.weight
+        if weight is None:
+            share = np.full(design.n_rows, 1.0 / design.n_rows)
+        else:
+            share = weight / weight.sum(dtype=np.float64)
+        return replace(self, weight=share.astype(design.dtype))
+
+    def depending(self, dependencies: Dependencies) -> RegressionRows:
+        """Return the rows of the coefficients that are stored."""
+        design, shares = self.design, dependencies.shares
+        if shares is not None:
+            design = design.of(shares.aggregate(design.X, design.skip))
+        return replace(self, design=design, dependencies=dependencies)
 
     @property
     def domain(self) -> IntArray:
@@ -135,7 +178,23 @@ class TiedLinearRegressor(RegressorMixin, TiedLinearModel):
         )
         return RegressionRows(y, weight, design)
 
-    def _tie(self, rows: RegressionRows) -> Tie:
+    def _rows(self, given: Given, *, counts: bool = False) -> Any:
+        """Read the training rows, at hand or in blocks; exposures only of blocks."""
+        given = given._replace(X=as_stream(given.X))
+        if not is_parted(given.X):
+            return self._read(*given[:4])
+        rows, domains, _ = read_parts(self, given, labels=False, counts=counts)
+        self._flat_target = np.ndim(rows.parts.empty.y) == 1
+        least = np.full((1, rows.y.shape[1]), rows.cells.least)
+        self._check_target(least, None)
+        for name in STALE:
+            self.__dict__.pop(name, None)
+        if domains is not None:
+            self.domains_ = domains.labels
+            _check_masses(Domains(domains.labels, rows.domain, ""), rows.weight)
+        return rows
+
+    def _tie(self, rows: Any) -> Tie:
         """Return the tie that ``pair`` asks for; a path sets the strengths."""
         n_features, n_outputs = rows.design.n_features, rows.y.shape[1]
         strengths: FloatArray = np.ones(rows.design.n_coefs)
@@ -150,13 +209,7 @@ class TiedLinearRegressor(RegressorMixin, TiedLinearModel):
         names = getattr(self, "coef_feature_names_", None)
         return self._join(*resolve_regressor(self.pair, n_features, n_outputs, names))
 
-    def _dependent(self, rows: RegressionRows) -> RegressionRows:
-        """Return the rows of the stored coefficients, with what is known of these."""
-        depend = self._depend(rows.design.n_features)
-        design = self._aggregated(rows.design)
-        return replace(rows, design=design, dependencies=depend)
-
-    def _narrowed_tie(self, rows: RegressionRows) -> Tie:
+    def _narrowed_tie(self, rows: Any) -> Tie:
         """Return the tie; of features that share, a pair's coefficients do too."""
         shares = rows.dependencies.shares
         if hasattr(self, "domains_") or self.pair is None or shares is None:
@@ -168,6 +221,11 @@ class TiedLinearRegressor(RegressorMixin, TiedLinearModel):
         structure = ToFixed(shares.narrow(target, weight))
         return Tie(structure, np.ones(rows.design.n_coefs))
 
+    def _no_numbers(self) -> FloatArray:
+        """Return no rows of what `predict` returns."""
+        shape = (0,) if self._flat_target else (0, len(self.coef_))
+        return np.empty(shape, self.coef_.dtype)
+
     def _public(self, rows: FloatArray) -> tuple[FloatArray, Any]:
         if self._flat_target:
             rows = rows[..., 0, :]
@@ -178,6 +236,7 @@ class TiedLinearRegressor(RegressorMixin, TiedLinearModel):
         rows = self._join(coef, np.asarray(intercept))
         return rows[..., np.newaxis, :] if self._flat_target else rows
 
+    @by_blocks(lambda self: self._no_numbers())
     def predict(self, X: Any, *, sample_domain: Any = None) -> FloatArray:
         """Return the expected target of each row.
 

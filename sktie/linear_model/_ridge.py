@@ -21,7 +21,7 @@ from sktie._typing import Auto, Decay, FloatArray, HandleUnknown, MetricName
 from sktie._validation import check_parameters, unchanged_on_error
 from sktie.linear_model._evidence import AUTO
 from sktie.linear_model._graph import learns, read_relations
-from sktie.linear_model._regressor import RegressionRows
+from sktie.linear_model._parted import Given
 from sktie.linear_model._ridge_evidence import noise_variance, set_strengths
 from sktie.linear_model._ridge_graph import RelatedRidgePath, RelatedStop
 from sktie.linear_model._ridge_path import RidgePath
@@ -314,7 +314,7 @@ class TiedRidge(RidgeUpdates):
         """
         check_parameters(self, REMEDIES)
         with unchanged_on_error(self):
-            rows = self._read(X, y, sample_weight, sample_domain)
+            rows = self._rows(Given(X, y, sample_weight, sample_domain))
             with (
                 workers(self.n_jobs, rows.design.n_lanes) as crew,
                 fit_callbacks(self, X, y, 0),
@@ -322,7 +322,7 @@ class TiedRidge(RidgeUpdates):
                 self._fit_rows(rows, crew)
         return self
 
-    def _fit_rows(self, rows: RegressionRows, crew: Workers) -> None:
+    def _fit_rows(self, rows: Any, crew: Workers) -> None:
         """Fit the model to rows that it has read."""
         path = self._path(rows, crew)
         set_strengths(self, path)
@@ -330,9 +330,10 @@ class TiedRidge(RidgeUpdates):
         self._keep(path, stop)
         self._store_stop(path, stop)
 
-    def _path(self, rows: RegressionRows, crew: Workers) -> Any:
+    def _path(self, rows: Any, crew: Workers) -> Any:
         """Return the path of the model that has read these rows."""
-        rows = replace(self._dependent(rows), graph=read_relations(self))
+        rows = rows.depending(self._depend(rows.design.n_features))
+        rows = replace(rows, graph=read_relations(self))
         if rows.graph is None and not learns(self):
             return RidgePath(self, rows, crew)
         return RelatedRidgePath(self, rows, crew)

@@ -120,7 +120,7 @@ class RelatedRidgePath:
     def __init__(self, model: Any, rows: RegressionRows, crew: Workers) -> None:
         check_metric(model)
         self.model, self.rows, self.crew = model, rows, crew
-        self._base = [self._problem(y) for y in rows.y.T]
+        self._base = [self._problem(k) for k in range(rows.y.shape[1])]
         self._last: list[FloatArray] | None = None
 
     @property
@@ -129,27 +129,22 @@ class RelatedRidgePath:
         weight = self.rows.weight
         return float(self.rows.design.n_rows if weight is None else weight.sum())
 
-    def _problem(self, y: FloatArray) -> TiedProblem:
+    def _problem(self, target: int) -> TiedProblem:
         model, rows = self.model, self.rows
         design = rows.design
         return TiedProblem(
-            design=design,
-            loss=Squared(),
-            y=np.ascontiguousarray(y),
-            weight=rows.weight,
+            rows.sums(Squared(), self.crew, target),
             coordinates=coordinates_of(
                 model,
                 rows.graph,
                 Tie(ToMean(), np.ones(design.n_coefs)),
                 (design.n_domains, 1, design.n_coefs),
                 design,
-                rows.weight,
-                1.0,
+                rows.most_weight,
             ),
             decay=model._decays(design.n_features, 1.0),
             shared_decay=model.decay == "shared",
-            workers=self.crew,
-            quadratic=rows.dependencies.quadratic(1, design, rows.weight),
+            quadratic=rows.dependencies.quadratic(1, design, rows.mean_weight),
         )
 
     def fit(self, tie: float, alpha: float, tie_intercept: Any = None) -> RelatedStop:

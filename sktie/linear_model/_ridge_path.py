@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from sktie._linalg import EPS
-from sktie._moments import joined, moments_of
+from sktie._moments import joined
 from sktie._parallel import Workers
 from sktie._posterior import Posterior
 from sktie._squares import SquaresMinimum, TiedSquares
@@ -90,8 +90,8 @@ class RidgePath:
         self._past = model._metric(tie)
         design = rows.design
         self._check_room()
-        moments = moments_of(design, rows.y, rows.weight, crew)
-        quadratic = rows.dependencies.quadratic(1, design, rows.weight)
+        moments = rows.moments(crew)
+        quadratic = rows.dependencies.quadratic(1, design, rows.mean_weight)
         penalty = None
         if quadratic is not None:
             # Ties between features are like rows whose targets are 0.

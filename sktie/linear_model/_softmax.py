@@ -8,6 +8,7 @@ from sktie._design import Design
 from sktie._loss import SoftMultinomial
 from sktie._parallel import workers
 from sktie._problem import TiedProblem
+from sktie._row_sums import RowSums
 from sktie._tie import Tie, TiedCoordinates, ToFixed
 from sktie._typing import FloatArray, Matrix
 from sktie.linear_model._solving import fastest
@@ -63,14 +64,10 @@ def softmax_regression(
     shape = (1, loss.n_outputs, design.n_coefs)
     with workers(None, design.n_lanes) as crew:
         problem = TiedProblem(
-            design=design,
-            loss=loss,
-            y=targets,
-            weight=weight,
+            RowSums(design, loss, targets, weight, crew),
             coordinates=TiedCoordinates(free, shape),
             decay=decay,
             shared_decay=False,
-            workers=crew,
         )
         start, solver = np.zeros(problem.size), fastest(problem)
         if solver == "newton-cholesky":

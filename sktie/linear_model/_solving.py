@@ -30,6 +30,6 @@ def fastest(problem: TiedProblem) -> str:
 def settled(problem: TiedProblem, result: SolverResult) -> SolverResult:
     """Return the result, converged where rows that are predicted perfectly may be."""
     perfect = result.status is Status.UNBOUNDED
-    if perfect and problem.loss.attains_zero(problem.y):
+    if perfect and problem.sums.attains_zero():
         return replace(result, status=Status.CONVERGED)
     return result

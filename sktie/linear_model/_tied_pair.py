@@ -37,6 +37,7 @@ from sktie._labels import check_weight
 from sktie._parallel import Workers, workers
 from sktie._persistence import VersionedEstimator
 from sktie._problem import TiedProblem
+from sktie._row_sums import RowSums
 from sktie._scalar_loss import ByDomain
 from sktie._tie import Tie, TiedCoordinates, ToMean
 from sktie._typing import Array, FloatArray, IntArray, Solver
@@ -346,14 +347,16 @@ class TiedPair(CallbackSupportMixin, MetaEstimatorMixin, VersionedEstimator):
         design = rows.design
         tie = Tie(ToMean(), self._strengths(design.n_features))
         return TiedProblem(
-            design=design,
-            loss=ByDomain(*(form.loss for form in forms)),
-            y=rows.y,
-            weight=rows.weight,
+            RowSums(
+                design,
+                ByDomain(*(form.loss for form in forms)),
+                rows.y,
+                rows.weight,
+                crew,
+            ),
             coordinates=TiedCoordinates(tie, (2, 1, design.n_coefs)),
             decay=rows.decay,
             shared_decay=False,
-            workers=crew,
         )
 
     def _warn(self, result: SolverResult) -> None:

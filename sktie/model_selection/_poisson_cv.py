@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.utils import check_array
 
 from sktie._compat import Interval, StrOptions, with_callbacks
-from sktie._labels import check_weight
+from sktie._labels import check_exposure, check_weight
 from sktie._typing import Decay, HandleUnknown, Solver
 from sktie._validation import check_parameters
 from sktie.linear_model._counts import (
@@ -17,7 +17,6 @@ from sktie.linear_model._counts import (
     CountPath,
     TiedCountRegressor,
     as_rates,
-    check_exposure,
 )
 from sktie.linear_model._poisson import TiedPoissonRegressor
 from sktie.model_selection._holding_out import Data, HoldingOutNumbers

@@ -1,0 +1,9 @@
+"""Rows that do not fit into memory: streams of files, and chunks of dask.
+
+The linear estimators take both as X: `fit` sends parameters to the rows and takes back
+sums over them, and nothing that predicts needs more than a block at a time.
+"""
+
+from sktie.streams._files import RowStream, open_npy, open_parquet
+
+__all__ = ["RowStream", "open_npy", "open_parquet"]
