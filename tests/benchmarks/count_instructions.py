@@ -146,12 +146,13 @@ def fit(name, **parameters):
 
 def moments():
     """The moments of a ridge regression of eight domains."""
+    from sktie import TiedRidge
     from sktie._moments import moments_of
     from sktie._parallel import Workers
 
-    problem, _ = tied_problem(8, 500, 50)
-    y = problem.y[:, None]
-    return lambda: moments_of(problem.design, y, None, Workers())
+    X, y = rows_of_domains(8, 500, 50)
+    rows = TiedRidge(-1)._read(X, y.astype(float), None, None)
+    return lambda: moments_of(rows.design, rows.y, rows.weight, Workers())
 
 
 def counts_pass():
