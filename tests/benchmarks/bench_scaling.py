@@ -31,7 +31,7 @@ from _results import spread
 from threadpoolctl import threadpool_limits
 
 QUESTION = "With which powers of the sizes of a problem does the time of a fit grow?"
-TURNS, LIMIT, BUDGET = 7, 10.0, 4.0
+TURNS, LIMIT, BUDGET = 5, 8.0, 3.0
 ROWS = (1_000, 3_000, 10_000, 30_000, 100_000, 300_000)
 FEATURES = (16, 32, 64, 128, 256, 512)
 DOMAINS = (4, 16, 64, 256, 1024, 4096)
