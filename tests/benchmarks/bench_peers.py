@@ -92,6 +92,7 @@ SOLVERS = {
 }
 ALPHAS = (0.1, 1.0, 10.0, 100.0, 1000.0)
 N_DOMAINS = 8
+LIMIT = 60.0  # seconds for one fit of a peer
 MODULES = {"scikit-learn": "sklearn"}
 
 
@@ -392,9 +393,11 @@ def measure(key, quick, known):
     minimum = certified_minimum(at.objective, [ours, peer])
     cell = {"version": version(library), "minimum": minimum}
     try:
-        entries = [qualify(side, at.objective, minimum, 60) for side in (ours, peer)]
+        entries = [qualify(side, at.objective, minimum, LIMIT) for side in (ours, peer)]
     except OutError as reason:
         return {**cell, "reason": str(reason), "ratio": None}
+    except SystemError:  # what numba makes of the timer's exception
+        return {**cell, "reason": f"over {LIMIT:g} s", "ratio": None}
     cell |= timed_pairs(*entries, clock=time.process_time)
     ratio = cell["ratio"]["median"]
     print(
