@@ -349,7 +349,7 @@ def check_domain_classes(
         )
 
 
-def check_exposure(sample_exposure: Any, X: Any) -> FloatArray | None:
+def check_exposure(sample_exposure: Any, X: Any) -> Any:
     """Return exposures as numbers, one for each row of X, or None."""
     if sample_exposure is None:
         return None

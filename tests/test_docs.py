@@ -9,7 +9,7 @@ import sys
 import pytest
 
 import sktie
-from sktie import datasets, exceptions, inspection, model_selection, onnx
+from sktie import datasets, exceptions, inspection, model_selection, onnx, streams
 
 HOW_TOS = ["add_a_tie", "add_a_loss", "add_a_layer", "add_a_solver"]
 
@@ -40,7 +40,7 @@ def test_every_public_name_has_a_page(pages):
     here = {name for name in sktie.__all__ if callable(getattr(sktie, name))}
     elsewhere = {
         f"{module.__name__}.{name}"
-        for module in (datasets, exceptions, inspection, model_selection, onnx)
+        for module in (datasets, exceptions, inspection, model_selection, onnx, streams)
         for name in module.__all__
         if name not in here
     }

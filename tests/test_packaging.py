@@ -10,6 +10,7 @@ from importlib import metadata
 import pytest
 
 import sktie.onnx
+import sktie.streams
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +61,7 @@ def test_group_test_is_the_extra_test(pyproject):
 
 def test_every_imported_package_is_declared(root, pyproject):
     distributions = {"sklearn": "scikit-learn"}
-    optional = {"matplotlib", "narwhals", "pandas", "polars"}
+    optional = {"dask", "matplotlib", "narwhals", "pandas", "polars", "pyarrow"}
     project = pyproject["project"]
     declared = {re.match(r"[\w-]+", line)[0] for line in project["dependencies"]}
     imported = set()
@@ -79,9 +80,10 @@ def test_import_needs_no_optional_package(root):
     """Neither a plain import nor the data as arrays loads an optional package."""
     code = (
         "import sys\n"
-        "blocked = ['matplotlib', 'onnx', 'pandas', 'polars', 'skl2onnx', 'skops']\n"
+        "blocked = ['dask', 'matplotlib', 'onnx', 'pandas', 'polars', 'pyarrow']\n"
+        "blocked += ['skl2onnx', 'skops']\n"
         "sys.modules.update(dict.fromkeys(blocked))\n"
-        "import sktie, sktie.datasets, sktie.onnx\n"
+        "import sktie, sktie.datasets, sktie.onnx, sktie.streams\n"
         "sktie.datasets.load_heart_sites(as_frame=False)\n"
     )
     subprocess.run([sys.executable, "-c", code], cwd=root, check=True)
@@ -91,6 +93,9 @@ def test_what_an_extra_is_needed_for_says_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "skl2onnx", None)
     with pytest.raises(ImportError, match=r'pip install "sktie\[onnx\]"'):
         sktie.onnx.register()
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ImportError, match=r'pip install "sktie\[parquet\]"'):
+        sktie.streams.open_parquet("rows.parquet")
 
 
 def test_committed_files_are_small(root):

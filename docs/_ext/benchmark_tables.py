@@ -105,6 +105,27 @@ def timings(results, kind=None, peer="the best peer"):
     return Table(table)
 
 
+def out_of_memory(results):
+    """Fits to rows in files that are larger than what they need."""
+    table = [["rows in", "model", "data", "rows", "time", "a row", "peak memory"]]
+    for row in results["rows"]:
+        facts = row["facts"]
+        if facts["kind"] != "memory":
+            continue
+        table.append(
+            [
+                facts["format"],
+                facts["model"],
+                f"{number(facts['GiB'])} GiB",
+                number(facts["rows"]),
+                quantity(facts["seconds"], "s"),
+                quantity(facts["us a row"], "us/image"),
+                quantity(row["sktie"]["median"], "B"),
+            ]
+        )
+    return Table(table)
+
+
 def _timed(results):
     if "rows" in results:
         return [(row["case"], row) for row in results["rows"]]
@@ -475,6 +496,8 @@ TABLES: dict[str, tuple[str, Callable[[dict], Table]]] = {
         "priors": timings,
         "poisson": timings,
         "memory": timings,
+        "out_of_memory speed": lambda r: timings(r, "speed", "rows in memory"),
+        "out_of_memory memory": out_of_memory,
         "conv step": conv_step,
         "conv skorch": lambda results: timings(results, "skorch", "skorch"),
         "conv predict": lambda results: timings(results, "predict", "PyTorch"),

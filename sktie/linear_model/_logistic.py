@@ -50,11 +50,10 @@ from sktie.linear_model._graph import (
     read_relations,
 )
 from sktie.linear_model._pair import resolve_anchor
-from sktie.linear_model._parted import Given, is_parted, read_parts
+from sktie.linear_model._parted import Given, as_parts, is_parted, read_parts
 from sktie.linear_model._path import Path
 from sktie.linear_model._updates import FISHER, UpdateMixin
 from sktie.solvers import SOLVERS
-from sktie.streams._files import as_stream
 
 #: What an earlier fit may have set and this one need not.
 STALE = (
@@ -204,7 +203,8 @@ class TiedLogisticRegression(UpdateMixin, TiedLinearClassifier):
     warm_start : bool, default=False
         Whether to start from a previous fit of the same classes, domains and features.
     verbose : int, default=0
-        Print objective and gap of every iteration if positive.
+        Print objective and gap of every iteration if positive, and how far a pass
+        over rows in files has come.
     n_jobs : int or None, default=None
         Threads; None uses as many as BLAS may, -1 all cores. No bit depends on it.
 
@@ -447,8 +447,11 @@ class TiedLogisticRegression(UpdateMixin, TiedLinearClassifier):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows; with a domain column where ``pair`` names one.
+        X : {array-like, sparse matrix, stream, dask collection} of shape \
+                (n_samples, n_features)
+            Rows; with a domain column where ``pair`` names one. A stream of
+            `sktie.streams` stays in its files, and the chunks of a dask array or data
+            frame where they are; what is one of these may go with it below.
         y : array-like of shape (n_samples,)
             Class labels, at least two different ones.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -487,7 +490,7 @@ class TiedLogisticRegression(UpdateMixin, TiedLinearClassifier):
         X_unlabeled: Any,
     ) -> Any:
         """Read the training rows, at hand or in blocks."""
-        X = as_stream(X)
+        X = as_parts(self, X, labels=True)
         if not is_parted(X):
             return self._read(X, y, sample_weight, sample_domain, X_unlabeled)
         check_unlabeled(self.pair, self.unlabeled, X_unlabeled, y)

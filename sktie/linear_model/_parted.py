@@ -20,6 +20,7 @@ from sktie._typing import Array, FloatArray, IntArray
 from sktie.streams._apply import is_parted
 from sktie.streams._blocks import Assembly, Digest, Given, Reading
 from sktie.streams._dask import DaskParts, is_dask
+from sktie.streams._files import as_stream
 from sktie.streams._local import StreamedParts
 from sktie.streams._parts import MomentWork, Parts
 from sktie.streams._sums import Cells, PartDesign, PartSums
@@ -140,7 +141,11 @@ def read_parts(
     labels, counts : bool
         What y holds.
     """
-    _check_offered(model)
+    for name in _needs_rows(model, labels):
+        raise ValueError(
+            f"{name}={getattr(model, name)!r} needs all rows at hand, and X comes in "
+            "blocks. Fit rows that are at hand, such as a sample, or leave it out."
+        )
     parts = _open(given, bool(getattr(model, "verbose", False)))
     check_columns(model, parts.empty.X, reset=True)
     column = model.pair if is_column(model.pair) else None
@@ -191,20 +196,19 @@ def read_parts(
     return rows, domains, classes
 
 
-def _check_offered(model: Any) -> None:
-    """Check that nothing is asked for that needs all rows at hand."""
-    instead = "Fit rows that are at hand, such as a sample, or leave it out."
+def as_parts(model: Any, X: Any, *, labels: bool) -> Any:
+    """Return X, in blocks where it is a large memory map and blocks will do."""
+    return X if _needs_rows(model, labels) else as_stream(X)
+
+
+def _needs_rows(model: Any, labels: bool) -> list[str]:
+    """Return the parameters by which a model asks for all rows at hand."""
     asked = {
-        "store_covariance": getattr(model, "store_covariance", False) is True,
+        "store_covariance": labels and model.store_covariance,
         "unlabeled": getattr(model, "unlabeled", None) is not None,
         "pair": find_prior(model.pair) is not None,
     }
-    for name, wanted in asked.items():
-        if wanted:
-            raise ValueError(
-                f"{name}={getattr(model, name)!r} needs all rows at hand, and X comes "
-                f"in blocks. {instead}"
-            )
+    return [name for name, wanted in asked.items() if wanted]
 
 
 def _open(given: Given, verbose: bool) -> Parts:
@@ -296,4 +300,4 @@ def _cells(
     )
 
 
-__all__ = ["Given", "PartedRows", "is_parted", "read_parts"]
+__all__ = ["Given", "PartedRows", "as_parts", "is_parted", "read_parts"]

@@ -120,7 +120,8 @@ class TiedPoissonRegressor(TiedCountRegressor):
     warm_start : bool, default=False
         Whether to start from a previous fit of the same domains and features.
     verbose : int, default=0
-        Print objective and gap of every iteration if positive.
+        Print objective and gap of every iteration if positive, and how far a pass
+        over rows in files has come.
     n_jobs : int or None, default=None
         Threads; None uses as many as BLAS may, -1 all cores. No bit depends on it.
 
@@ -282,8 +283,11 @@ class TiedPoissonRegressor(TiedCountRegressor):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows; with a domain column where ``pair`` names one.
+        X : {array-like, sparse matrix, stream, dask collection} of shape \
+                (n_samples, n_features)
+            Rows; with a domain column where ``pair`` names one. A stream of
+            `sktie.streams` stays in its files, and the chunks of a dask array or data
+            frame where they are; what is one of these may go with it below.
         y : array-like of shape (n_samples,)
             Counts, or other numbers from 0 up; not all 0.
         sample_weight : array-like of shape (n_samples,), default=None

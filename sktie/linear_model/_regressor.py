@@ -25,9 +25,8 @@ from sktie._tie import Tie, ToFixed, ToMean
 from sktie._typing import FloatArray, IntArray
 from sktie.linear_model._base import TiedLinearModel
 from sktie.linear_model._pair import resolve_regressor
-from sktie.linear_model._parted import Given, is_parted, read_parts
+from sktie.linear_model._parted import Given, as_parts, is_parted, read_parts
 from sktie.streams._apply import by_blocks
-from sktie.streams._files import as_stream
 
 #: What an earlier fit may have set and this one need not.
 STALE = (
@@ -180,7 +179,7 @@ class TiedLinearRegressor(RegressorMixin, TiedLinearModel):
 
     def _rows(self, given: Given, *, counts: bool = False) -> Any:
         """Read the training rows, at hand or in blocks; exposures only of blocks."""
-        given = given._replace(X=as_stream(given.X))
+        given = given._replace(X=as_parts(self, given.X, labels=False))
         if not is_parted(given.X):
             return self._read(*given[:4])
         rows, domains, _ = read_parts(self, given, labels=False, counts=counts)

@@ -113,6 +113,8 @@ class TiedRidge(RidgeUpdates):
     store_covariance : bool, default=False
         Whether to keep what `coef_covariance`, `coef_interval` and `predict_interval`
         need: an array of (n_domains, n, n), with n coefficients for each domain.
+    verbose : int, default=0
+        Print how far a pass over rows in files has come if positive.
     n_jobs : int or None, default=None
         Threads; None uses as many as BLAS may, -1 all cores. No bit depends on it.
 
@@ -251,6 +253,7 @@ class TiedRidge(RidgeUpdates):
         "fit_intercept": ["boolean"],
         "handle_unknown": [StrOptions({"error", "shared"})],
         "store_covariance": ["boolean"],
+        "verbose": ["verbose"],
         "n_jobs": [None, Integral],
     }
 
@@ -271,6 +274,7 @@ class TiedRidge(RidgeUpdates):
         fit_intercept: bool = True,
         handle_unknown: HandleUnknown = "error",
         store_covariance: bool = False,
+        verbose: int = 0,
         n_jobs: int | None = None,
     ) -> None:
         self.pair = pair
@@ -287,6 +291,7 @@ class TiedRidge(RidgeUpdates):
         self.fit_intercept = fit_intercept
         self.handle_unknown = handle_unknown
         self.store_covariance = store_covariance
+        self.verbose = verbose
         self.n_jobs = n_jobs
 
     @with_callbacks
@@ -297,8 +302,11 @@ class TiedRidge(RidgeUpdates):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows; with a domain column where ``pair`` names one.
+        X : {array-like, sparse matrix, stream, dask collection} of shape \
+                (n_samples, n_features)
+            Rows; with a domain column where ``pair`` names one. A stream of
+            `sktie.streams` stays in its files, and the chunks of a dask array or data
+            frame where they are; what is one of these may go with it below.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Targets.
         sample_weight : array-like of shape (n_samples,), default=None

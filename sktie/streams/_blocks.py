@@ -13,7 +13,7 @@ from sklearn.utils import check_array, check_X_y, gen_batches
 from sktie._compat import check_sample_weight
 from sktie._design import Design, group_rows
 from sktie._domains import Columns, cut_column, encode_domains
-from sktie._labels import check_label_kind, distinct
+from sktie._labels import check_exposure, check_label_kind, distinct
 from sktie._loss import ClassLoss, Loss
 from sktie._moments import Moments, moments_of
 from sktie._parallel import Workers
@@ -176,7 +176,7 @@ def survey(
     if given.weight is not None:
         weight = check_sample_weight(given.weight, X).astype(np.float64)
     if given.exposure is not None:
-        exposure = np.asarray(given.exposure, dtype=np.float64)
+        exposure = check_exposure(given.exposure, X)
         weight = exposure if weight is None else weight * exposure
     n = X.shape[0]
     labels, index = np.zeros(1, dtype=np.intp), np.zeros(n, dtype=np.uint8)

@@ -387,7 +387,7 @@ def open_npy(path: Any) -> RowStream:
     [1. 1. 1. 1.]
     """
     paths = _files(path, "*.npy")
-    arrays = [np.load(file, mmap_mode="r") for file in paths]
+    arrays = list(map(_mapped, paths))
     for file, array in zip(paths, arrays, strict=True):
         if array.ndim not in (1, 2) or array.shape[1:] != arrays[0].shape[1:]:
             raise ValueError(
@@ -473,6 +473,18 @@ def open_parquet(
     groups = [group for group in groups if group[2] > 0]
     whole = ParquetStream(paths, list(schema.names), groups, step, schema, scratch)
     return whole if columns is None else whole[columns]
+
+
+def _mapped(file: Path) -> Array:
+    """Return the array of a .npy file, which is read where it is looked at."""
+    try:
+        found: Array = np.load(file, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise ValueError(
+            f"{file} cannot be read in blocks: {error} Expected an array of numbers, "
+            "or of strings of fixed length, that numpy.save has written."
+        ) from error
+    return found
 
 
 def _files(path: Any, pattern: str) -> list[Path]:

@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from shutil import rmtree
+from tempfile import mkdtemp
 from threading import Lock
 from typing import Any
+from weakref import finalize
 
 import numpy as np
 import scipy.sparse as sp
@@ -76,7 +78,8 @@ class Store:
     """
 
     def __init__(self, stream: RowStream) -> None:
-        self._folder = TemporaryDirectory(prefix="sktie-", dir=stream.scratch)
+        self._folder = Path(mkdtemp(prefix="sktie-", dir=stream.scratch))
+        finalize(self, rmtree, self._folder, ignore_errors=True)
         self._sizes = stream.sizes
 
     def taker(self, place: int) -> Callable[[Matrix], None]:
@@ -88,7 +91,7 @@ class Store:
         return take
 
     def _path(self, place: int) -> Path:
-        return Path(self._folder.name) / f"{place}.npy"
+        return self._folder / f"{place}.npy"
 
     def stream(self) -> ArrayStream:
         """Return all blocks, once they have been taken."""
@@ -112,6 +115,10 @@ class StreamedParts(Parts):
 
     def __init__(self, given: Given, verbose: bool) -> None:
         stream: RowStream = given.X
+        if not len(stream):
+            raise ValueError(
+                f"X={stream!r} has no rows; expected at least one. Check the files."
+            )
         self._given = Given(
             stream,
             *(
@@ -133,10 +140,13 @@ class StreamedParts(Parts):
         if isinstance(rows, RowStream):
             return rows.cut_as(stream.sizes)
         values = np.asarray(rows)
-        if len(values) != len(stream):
+        if name == "weight" and values.ndim == 0:  # one for all rows
+            return np.broadcast_to(values, len(stream))
+        if values.shape[:1] != (len(stream),):
+            what = name if name == "y" else f"sample_{name}"
             raise ValueError(
-                f"X has {len(stream)} rows, but {name} has {len(values)}; expected one "
-                "for each row of X, in the same order."
+                f"X has {len(stream)} rows, but {what} has the shape {values.shape}; "
+                "expected one for each row of X, in the same order."
             )
         return values
 
