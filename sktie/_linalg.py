@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from typing import Any, TypeAlias
 
@@ -55,6 +56,43 @@ def lower_inverse(factor: FloatArray) -> FloatArray:
         return factor
     inverse, _ = lapack("trtri", factor.dtype)(factor, lower=True)
     return np.asarray(inverse)
+
+
+#: Up to this size matrices are factored together: calls would take longer than they do.
+SMALL = 8
+
+
+def in_parts(matrices: FloatArray) -> list[FloatArray]:
+    """Return a stack (n_matrices, n, n) in parts to be factored one by one."""
+    if matrices.shape[-1] <= SMALL:
+        return [matrices]
+    return [matrices[t : t + 1] for t in range(len(matrices))]
+
+
+def inverse_factors(matrices: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return inverse Cholesky factors of a stack, and the factors' diagonals.
+
+    Semidefinite matrices get a tiny ridge first, as in `cholesky`.
+    """
+    n = matrices.shape[-1]
+    factors = None
+    if 0 < n <= SMALL and len(matrices) > 1:
+        if not np.isfinite(matrices).all():
+            raise ValueError(OVERFLOW)
+        with suppress(np.linalg.LinAlgError):
+            factors = np.linalg.cholesky(matrices)
+    if factors is None:
+        each = [cholesky(matrix) for matrix in matrices]
+        inverses = np.stack([lower_inverse(factor) for factor in each])
+        return inverses, np.stack([np.diag(factor) for factor in each])
+    # Forward substitution, row by row of all of them.
+    inverses, diagonals = np.zeros_like(factors), np.einsum("tii->ti", factors)
+    for i in range(n):
+        done = factors[:, i : i + 1, :i] @ inverses[:, :i]
+        inverses[:, i] = -done[:, 0]
+        inverses[:, i, i] += 1.0
+        inverses[:, i] /= diagonals[:, i, np.newaxis]
+    return inverses, diagonals
 
 
 def loose_and_firm(
@@ -139,33 +177,37 @@ class BlockArrow:
         self._firm: IntArray = self._loose
         if free_hub:
             self._loose, self._firm = loose_and_firm(hessians, scale, weight, share)
-        parts = apply(self._factor, hessians)
-        self._inverses = _stacked([inverse for inverse, _ in parts])
+        parts = apply(self._factor, in_parts(hessians))
+        self._inverses = _joined([inverses for inverses, _ in parts])
         self._edges = self._inverses
         if free_hub and len(self._loose) < len(scale):
-            self._edges = _stacked([edge for _, edge in parts])
+            self._edges = _joined([edges for _, edges in parts])
         self._lu: FloatArray | None = None
         if free_hub:
             self._couple(hessians, mean_decay)
 
-    def _factor(self, hessian: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return L^-1 and V = L^-1 E of one member, where L L' is its system."""
+    def _factor(self, hessians: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return L^-1 and V = L^-1 E of some members, where L L' are their systems."""
         moving, loose, firm = self._moving, self._loose, self._firm
+        n = hessians.shape[1]
         scale = self._scale[moving]
-        system = hessian if len(moving) == len(hessian) else hessian[:, moving][moving]
-        system = scale[:, np.newaxis] * system * scale
-        np.einsum("ii->i", system)[:] += self._weight[moving]
-        inverse = lower_inverse(cholesky(system))
-        if len(loose) == len(hessian) or not (len(loose) or len(firm)):
-            return inverse, inverse  # all loose, or nothing couples the members
+        systems = hessians
+        if len(moving) < n:
+            systems = systems[:, moving[:, np.newaxis], moving]
+        systems = scale[:, np.newaxis] * systems * scale
+        np.einsum("tii->ti", systems)[:] += self._weight[moving]
+        inverses, _ = inverse_factors(systems)
+        if len(loose) == n or not (len(loose) or len(firm)):
+            return inverses, inverses  # all loose, or nothing couples the members
         # Row of each coefficient among the moving ones; loose ones always move.
-        edge = np.empty((len(moving), len(loose) + len(firm)), dtype=hessian.dtype)
-        edge[:, : len(loose)] = inverse[:, np.searchsorted(moving, loose)]
-        pull = scale[:, np.newaxis] * hessian[np.ix_(moving, firm)]
+        shape = len(hessians), len(moving), len(loose) + len(firm)
+        edges = np.empty(shape, dtype=hessians.dtype)
+        edges[:, :, : len(loose)] = inverses[:, :, np.searchsorted(moving, loose)]
+        pull = scale[:, np.newaxis] * hessians[:, moving[:, np.newaxis], firm]
         own = np.flatnonzero(self._scale[firm])
-        pull[np.searchsorted(moving, firm[own]), own] += self._shift[firm[own]]
-        edge[:, len(loose) :] = -inverse @ pull
-        return inverse, edge
+        pull[:, np.searchsorted(moving, firm[own]), own] += self._shift[firm[own]]
+        edges[:, :, len(loose) :] = -(inverses @ pull)
+        return inverses, edges
 
     def _couple(self, hessians: FloatArray, mean_decay: FloatArray) -> None:
         """Factor the system of what couples the members."""
@@ -223,14 +265,14 @@ class BlockArrow:
         return mean_step, steps
 
 
-def _stacked(matrices: list[FloatArray]) -> FloatArray:
-    """Return a stack in the order of rows, so that it is one tall matrix as well.
+def _joined(stacks: list[FloatArray]) -> FloatArray:
+    """Return one stack in the order of rows, so that it is one tall matrix as well.
 
-    LAPACK's matrices are in the order of columns, and their stack would be copied
+    LAPACK's matrices are in the order of columns, and a stack of them would be copied
     whenever it is reshaped.
     """
-    out = np.empty((len(matrices), *matrices[0].shape), matrices[0].dtype)
-    return np.stack(matrices, out=out)
+    shape = sum(map(len, stacks)), *stacks[0].shape[1:]
+    return np.concatenate(stacks, out=np.empty(shape, stacks[0].dtype))
 
 
 def _lift_zero_pivots(lu: Array) -> None:

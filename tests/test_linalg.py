@@ -7,7 +7,13 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.linalg import block_diag, helmert
 
-from sktie._linalg import BlockArrow, cholesky, lower_inverse
+from sktie._linalg import (
+    SMALL,
+    BlockArrow,
+    cholesky,
+    inverse_factors,
+    lower_inverse,
+)
 
 INF = np.inf
 
@@ -317,7 +323,8 @@ def test_what_is_kept_of_members_is_one_tall_matrix_without_a_copy(strength):
         assert kept.flags.c_contiguous
 
 
-def test_members_are_factored_through_the_given_map():
+@pytest.mark.parametrize(("n", "parts"), [(5, 1), (SMALL, 1), (SMALL + 1, 4)])
+def test_members_are_factored_through_the_given_map(n, parts):
     calls = []
 
     def apply(function, items):
@@ -325,15 +332,37 @@ def test_members_are_factored_through_the_given_map():
         calls.append(len(items))
         return [function(item) for item in items]
 
-    system = System(hessians(), np.ones(5))
+    system = System(np.stack([gram(3 * n, n, t) for t in range(4)]), np.ones(n))
     arrow = BlockArrow(
         system.hessians.copy(), system.scale, system.weight, True, system.decay, apply
     )
-    assert calls == [4]
+    assert calls == [parts]
     mean, steps = arrow.solve(*system.gradient())
     again = system.solve(*system.gradient())
     assert_array_equal(mean, again[0])
     assert_array_equal(steps, again[1])
+
+
+@pytest.mark.parametrize("n", [1, 2, SMALL, SMALL + 1])
+@pytest.mark.parametrize("kind", ["definite", "one is singular", "badly scaled"])
+def test_inverse_factors_are_those_of_each_matrix_alone(n, kind):
+    matrices = np.stack([gram(3 * n, n, t) for t in range(7)])
+    if kind == "one is singular":
+        matrices[3] = 0.0
+    if kind == "badly scaled":
+        scale = np.geomspace(1e-8, 1e8, n) if n > 1 else np.full(1, 1e-12)
+        matrices *= scale[:, np.newaxis] * scale
+    before = matrices.copy()
+    inverses, diagonals = inverse_factors(matrices)
+    assert_array_equal(matrices, before)
+    for matrix, inverse, diagonal in zip(matrices, inverses, diagonals, strict=True):
+        factor = cholesky(matrix)
+        expected = lower_inverse(factor)
+        assert_array_equal(inverse, np.tril(inverse))
+        # As exact as substitution is: entry by entry, whatever the scales.
+        least = np.abs(expected) @ np.abs(factor) @ np.abs(expected)
+        assert (np.abs(inverse - expected) <= 1e-13 * least).all()
+        assert_allclose(diagonal, np.diag(factor), rtol=1e-12)
 
 
 def test_overflowing_hessian_is_refused():
