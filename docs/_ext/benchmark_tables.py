@@ -258,7 +258,7 @@ def ridge(results):
 def mixed(results):
     """Strengths beside those of a mixed model, and times."""
     head = ["random", "tie, sktie and MixedLM", "largest difference of a domain"]
-    table = [[*head, "sktie", "MixedLM"]]
+    table = [[*head, "sktie", "MixedLM", "ratio (quartiles)"]]
     for name, cell in results["cells"].items():
         ties = [
             cell["tie"],
@@ -267,7 +267,8 @@ def mixed(results):
         ties = "; ".join(f"{ours:.4g}, {theirs:.4g}" for ours, theirs in ties)
         times = [quantity(seconds, "s") for seconds in cell["median_seconds"]]
         names = {"intercept": "intercepts", "slope": "intercepts and slopes"}
-        table.append([names[name], ties, f"{cell['largest difference']:.0e}", *times])
+        largest, ratio = f"{cell['largest difference']:.0e}", quartiles(cell["ratio"])
+        table.append([names[name], ties, largest, *times, ratio])
     return Table(table)
 
 
@@ -337,7 +338,7 @@ def _peers_elsewhere():
             f"statsmodels {cell['statsmodels']}, MixedLM",
             quantity(ours, "s"),
             quantity(theirs, "s"),
-            f"{theirs / ours:.2f}",
+            quartiles(cell["ratio"]),
         ]
 
 
