@@ -58,13 +58,19 @@ def lower_inverse(factor: FloatArray) -> FloatArray:
     return np.asarray(inverse)
 
 
-#: Up to this size matrices are factored together: calls would take longer than they do.
-SMALL = 8
+#: Matrices of up to this size, and at least so many of them as that, are factored
+#: together: calls of LAPACK would take longer than they do.
+SMALL = 16
+
+
+def _are_small(matrices: FloatArray) -> bool:
+    n_matrices, n = matrices.shape[:2]
+    return bool(0 < n <= min(SMALL, n_matrices))
 
 
 def in_parts(matrices: FloatArray) -> list[FloatArray]:
     """Return a stack (n_matrices, n, n) in parts to be factored one by one."""
-    if matrices.shape[-1] <= SMALL:
+    if _are_small(matrices):
         return [matrices]
     return [matrices[t : t + 1] for t in range(len(matrices))]
 
@@ -74,9 +80,8 @@ def inverse_factors(matrices: FloatArray) -> tuple[FloatArray, FloatArray]:
 
     Semidefinite matrices get a tiny ridge first, as in `cholesky`.
     """
-    n = matrices.shape[-1]
     factors = None
-    if 0 < n <= SMALL and len(matrices) > 1:
+    if _are_small(matrices):
         if not np.isfinite(matrices).all():
             raise ValueError(OVERFLOW)
         with suppress(np.linalg.LinAlgError):
@@ -87,7 +92,7 @@ def inverse_factors(matrices: FloatArray) -> tuple[FloatArray, FloatArray]:
         return inverses, np.stack([np.diag(factor) for factor in each])
     # Forward substitution, row by row of all of them.
     inverses, diagonals = np.zeros_like(factors), np.einsum("tii->ti", factors)
-    for i in range(n):
+    for i in range(factors.shape[1]):
         done = factors[:, i : i + 1, :i] @ inverses[:, :i]
         inverses[:, i] = -done[:, 0]
         inverses[:, i, i] += 1.0

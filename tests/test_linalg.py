@@ -323,7 +323,7 @@ def test_what_is_kept_of_members_is_one_tall_matrix_without_a_copy(strength):
         assert kept.flags.c_contiguous
 
 
-@pytest.mark.parametrize(("n", "parts"), [(5, 1), (SMALL, 1), (SMALL + 1, 4)])
+@pytest.mark.parametrize(("n", "parts"), [(5, 1), (SMALL, 1), (SMALL + 1, SMALL)])
 def test_members_are_factored_through_the_given_map(n, parts):
     calls = []
 
@@ -332,7 +332,8 @@ def test_members_are_factored_through_the_given_map(n, parts):
         calls.append(len(items))
         return [function(item) for item in items]
 
-    system = System(np.stack([gram(3 * n, n, t) for t in range(4)]), np.ones(n))
+    members = np.stack([gram(3 * n, n, t) for t in range(SMALL)])
+    system = System(members, np.ones(n))
     arrow = BlockArrow(
         system.hessians.copy(), system.scale, system.weight, True, system.decay, apply
     )
@@ -346,7 +347,7 @@ def test_members_are_factored_through_the_given_map(n, parts):
 @pytest.mark.parametrize("n", [1, 2, SMALL, SMALL + 1])
 @pytest.mark.parametrize("kind", ["definite", "one is singular", "badly scaled"])
 def test_inverse_factors_are_those_of_each_matrix_alone(n, kind):
-    matrices = np.stack([gram(3 * n, n, t) for t in range(7)])
+    matrices = np.stack([gram(3 * n, n, t) for t in range(SMALL)])
     if kind == "one is singular":
         matrices[3] = 0.0
     if kind == "badly scaled":
