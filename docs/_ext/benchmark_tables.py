@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 RESULTS = Path(__file__).parents[2] / "tests" / "benchmarks" / "results"
 
@@ -328,8 +329,10 @@ def _peers_elsewhere():
             for row in rows
             if row["facts"]["kind"] == kind and row["ratio"]
         ]
-        least, median, most = min(ratios), sorted(ratios)[len(ratios) // 2], max(ratios)
-        text = f"{median:.2f} ({least:.2f} to {most:.2f} in {len(ratios)} cases)"
+        text = (
+            f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f} "
+            f"in {len(ratios)} cases)"
+        )
         yield [problem, name, "", "", text.replace(" ", SPACE)]
     for name, cell in load("mixed")["cells"].items():
         ours, theirs = cell["median_seconds"]
@@ -360,7 +363,7 @@ def scaling(results):
                 text(found[ours]),
                 text(found[other]) if other else "",
                 other or "",
-                f"{cell['size']}{SPACE}={SPACE}{size:,}",
+                f"{cell['size']}{SPACE}={SPACE}{size:,.0f}",
                 quantity(seconds, "s"),
             ]
         )
