@@ -12,12 +12,15 @@ from typing import Any, final
 
 import numpy as np
 
+from sktie._design import MAX_LANES
 from sktie._typing import Array
 
 #: A block, and the most rows of one: places of rows in it then need two bytes.
 BLOCK_BYTES = 1 << 26
-#: The same of a table, of which copies are made.
-TABLE_BYTES = 1 << 25
+#: The same of a table, of which copies are made; and how many may be decoded at a time:
+#: each column that is being read holds a page or two.
+TABLE_BYTES = 1 << 24
+TABLE_LANES = 2
 BLOCK_ROWS = 1 << 16
 #: Linux maps a whole block at once then (MADV_POPULATE_READ), and not page by page.
 POPULATE = 22 if sys.platform == "linux" else None
@@ -43,6 +46,7 @@ class RowStream(ABC):
     shape: tuple[int, ...]
     sizes: list[int]
     scratch: Any = None
+    most_lanes: int = MAX_LANES
 
     @property
     def ndim(self) -> int:
@@ -215,6 +219,8 @@ class ParquetStream(RowStream):
         A folder for decoded rows.
     """
 
+    most_lanes = TABLE_LANES
+
     def __init__(
         self,
         paths: list[Path],
@@ -340,6 +346,8 @@ class ParquetStream(RowStream):
                     yield table.slice(0, size).select(self.columns)
                     held, n_held = table.slice(size).to_batches(), n_held - size
                     left -= size
+                    del table
+        pa.default_memory_pool().release_unused()
 
 
 def open_npy(path: Any) -> RowStream:

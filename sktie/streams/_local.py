@@ -16,7 +16,7 @@ from weakref import finalize
 import numpy as np
 import scipy.sparse as sp
 
-from sktie._design import MAX_LANES, Design, group_rows
+from sktie._design import Design, group_rows
 from sktie._loss import ClassLoss, Loss
 from sktie._parallel import Workers
 from sktie._row_sums import RowSums
@@ -270,7 +270,7 @@ def _spans(stream: RowStream) -> list[tuple[int, int]]:
     """Return lanes of consecutive blocks, about equally many rows in each."""
     rows = np.cumsum([0, *stream.sizes])
     starts = np.array(stream.starts)
-    wanted = np.linspace(0, rows[-1], min(MAX_LANES, len(starts)) + 1)[:-1]
+    wanted = np.linspace(0, rows[-1], min(stream.most_lanes, len(starts)) + 1)[:-1]
     firsts = starts[np.searchsorted(rows[starts], wanted, side="right") - 1]
     ends = [*np.unique(np.append(firsts, 0)).tolist(), len(stream.sizes)]
     return list(pairwise(ends))
