@@ -61,18 +61,14 @@ def lower_inverse(factor: FloatArray) -> FloatArray:
 #: Matrices of up to this size, and at least so many of them as that, are factored
 #: together: calls of LAPACK would take longer than they do.
 SMALL = 16
-
-
-def _are_small(matrices: FloatArray) -> bool:
-    n_matrices, n = matrices.shape[:2]
-    return bool(0 < n <= min(SMALL, n_matrices))
+#: Numbers of the matrices that go together otherwise: a thread's piece of work.
+PART_NUMBERS = 1 << 15
 
 
 def in_parts(matrices: FloatArray) -> list[FloatArray]:
     """Return a stack (n_matrices, n, n) in parts to be factored one by one."""
-    if _are_small(matrices):
-        return [matrices]
-    return [matrices[t : t + 1] for t in range(len(matrices))]
+    step = max(1, PART_NUMBERS // max(1, matrices[0].size))
+    return [matrices[t : t + step] for t in range(0, len(matrices), step)]
 
 
 def inverse_factors(matrices: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -80,19 +76,23 @@ def inverse_factors(matrices: FloatArray) -> tuple[FloatArray, FloatArray]:
 
     Semidefinite matrices get a tiny ridge first, as in `cholesky`.
     """
+    n_matrices, n = matrices.shape[:2]
     factors = None
-    if _are_small(matrices):
+    if 0 < n <= min(SMALL, n_matrices):
         if not np.isfinite(matrices).all():
             raise ValueError(OVERFLOW)
         with suppress(np.linalg.LinAlgError):
             factors = np.linalg.cholesky(matrices)
     if factors is None:
-        each = [cholesky(matrix) for matrix in matrices]
-        inverses = np.stack([lower_inverse(factor) for factor in each])
-        return inverses, np.stack([np.diag(factor) for factor in each])
+        inverses = np.empty(matrices.shape, matrices.dtype)
+        diagonals = np.empty((n_matrices, n), matrices.dtype)
+        for t, matrix in enumerate(matrices):
+            factor = cholesky(matrix)
+            inverses[t], diagonals[t] = lower_inverse(factor), factor.diagonal()
+        return inverses, diagonals
     # Forward substitution, row by row of all of them.
     inverses, diagonals = np.zeros_like(factors), np.einsum("tii->ti", factors)
-    for i in range(factors.shape[1]):
+    for i in range(n):
         done = factors[:, i : i + 1, :i] @ inverses[:, :i]
         inverses[:, i] = -done[:, 0]
         inverses[:, i, i] += 1.0

@@ -323,8 +323,11 @@ def test_what_is_kept_of_members_is_one_tall_matrix_without_a_copy(strength):
         assert kept.flags.c_contiguous
 
 
-@pytest.mark.parametrize(("n", "parts"), [(5, 1), (SMALL, 1), (SMALL + 1, SMALL)])
-def test_members_are_factored_through_the_given_map(n, parts):
+@pytest.mark.parametrize(
+    ("n_members", "n", "parts"),
+    [(8, 5, 1), (20, SMALL, 1), (300, SMALL, 3), (5, 150, 5)],
+)
+def test_members_are_factored_through_the_given_map(n_members, n, parts):
     calls = []
 
     def apply(function, items):
@@ -332,7 +335,7 @@ def test_members_are_factored_through_the_given_map(n, parts):
         calls.append(len(items))
         return [function(item) for item in items]
 
-    members = np.stack([gram(3 * n, n, t) for t in range(SMALL)])
+    members = np.stack([gram(3 * n, n, t) for t in range(n_members)])
     system = System(members, np.ones(n))
     arrow = BlockArrow(
         system.hessians.copy(), system.scale, system.weight, True, system.decay, apply
