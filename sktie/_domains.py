@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from sklearn.utils.validation import validate_data
 
 from sktie._compat import n_samples_of
 from sktie._typing import Array, FloatArray, IntArray
-from sktie._validation import is_frame
+from sktie._validation import as_array, is_frame
 
 
 def is_column(pair: Any) -> bool:
@@ -80,7 +80,8 @@ def check_columns(estimator: Any, X: Any, reset: bool) -> None:
             "X is a LazyFrame, which has no rows yet; expected a data frame. Pass "
             "X.collect()."
         )
-    if getattr(X, "ndim", 2) == 1:
+    bare = isinstance(X, Mapping | Sequence) and not (len(X) and isinstance(X, list))
+    if getattr(X, "ndim", 2) == 1 or (bare and not is_frame(X)):
         check_array(X, dtype=None, estimator=estimator)  # raises: expected 2-D
     validate_data(estimator, X, reset=reset, skip_check_array=True)
 
@@ -273,7 +274,7 @@ def cut_column(X: Any, column: str | int) -> Columns:
             ensure_all_finite=False,
         )
         return Columns(X, place, X[:, [place]].toarray().ravel(), place)
-    array = np.asarray(X)
+    array = as_array("X", X)
     if array.ndim != 2:
         check_array(array, dtype=None)  # raises scikit-learn's own message
     place = _place(column, None, array.shape[1])
@@ -311,8 +312,8 @@ def _as_labels(column: Any) -> Array:
     """Return labels as an array, missing values and types as they were."""
     if isinstance(column, (list, tuple)):
         # NumPy would make strings of numbers and NaN beside strings.
-        return np.asarray(column, dtype=object)
-    return np.asarray(column)
+        return as_array("sample_domain", column, object)
+    return as_array("sample_domain", column)
 
 
 def encode_domains(labels: Any, source: str, n_samples: int) -> Domains:
@@ -347,10 +348,22 @@ def encode_domains(labels: Any, source: str, n_samples: int) -> Domains:
 
 def _encode_objects(labels: Array, source: str) -> Domains:
     values = labels.tolist()
-    distinct = list(dict.fromkeys(values))
+    try:
+        distinct = list(dict.fromkeys(values))
+    except TypeError:
+        kinds = sorted({type(value).__name__ for value in values})
+        raise ValueError(
+            f"{source} holds objects of the types {kinds}, which are no labels; "
+            "expected strings or integers, one for each row. Convert them to strings."
+        ) from None
     if any(_is_missing(value) for value in distinct):
         raise ValueError(_missing(source, sum(_is_missing(value) for value in values)))
     if all(isinstance(value, str) for value in distinct):
+        if any(value.endswith("\0") for value in distinct):
+            raise ValueError(
+                f"{source} holds a label that ends in NUL, which NumPy's strings drop, "
+                "so that it would not be told from one without. Strip the labels."
+            )
         known: Array = np.array(distinct, dtype=str)
     elif all(isinstance(value, (int, np.integer, np.bool_)) for value in distinct):
         known = np.array([int(value) for value in distinct])
@@ -380,6 +393,7 @@ def _is_missing(value: Any) -> bool:
 
 
 def _integral(labels: FloatArray, source: str) -> IntArray:
+    labels = labels.astype(np.float64)
     if np.isnan(labels).any():
         raise ValueError(_missing(source, int(np.isnan(labels).sum())))
     if np.isinf(labels).any():

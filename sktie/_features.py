@@ -155,9 +155,9 @@ class Features:
 
         Unless ``graded``, none may have a strength.
         """
-        if isinstance(items, (str, Mapping, FeatureTie)) or not isinstance(
-            items, Iterable
-        ):
+        number = isinstance(items, np.ndarray) and not items.ndim
+        single = number or isinstance(items, (str, Mapping, FeatureTie))
+        if single or not isinstance(items, Iterable):
             raise ValueError(
                 f"{where}={items!r}; expected a list of groups of features. Put the "
                 "one group into a list."

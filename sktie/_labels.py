@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from sklearn.metrics import accuracy_score
 from sklearn.utils import check_array
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
@@ -15,6 +16,7 @@ from sklearn.utils.validation import validate_data
 from sktie._compat import WRAPPER_FRAMES, check_sample_weight, n_samples_of
 from sktie._domains import Domains
 from sktie._typing import Array, FloatArray, IntArray, Matrix
+from sktie._validation import as_array, numbers_of_rows
 
 
 @dataclass(frozen=True)
@@ -105,10 +107,15 @@ def encode_sample(
 
 def labelled_rows(y: Array, unlabeled: Any) -> Array:
     """Return which rows have a label; some must."""
-    if isinstance(unlabeled, (bool, np.bool_)):
+    if isinstance(unlabeled, (bool, np.bool_)) or not np.isscalar(unlabeled):
         raise ValueError(
             f"unlabeled={unlabeled!r} is no mark of rows; expected the label in y of "
             "rows that have none, such as -1, or None where every label is a class."
+        )
+    if y.dtype.kind == "V":
+        raise ValueError(
+            f"y has dtype {y.dtype}; expected labels, strings or integers, and the "
+            "mark of rows that have none. Pass one column of it."
         )
     chosen = np.ones(len(y), dtype=bool)
     if y.dtype.kind == "O" or (y.dtype.kind in "US") == isinstance(unlabeled, str):
@@ -173,19 +180,34 @@ def check_weight(sample_weight: Any, X: Matrix) -> FloatArray | None:
     """Return the weights, or None; some row must weigh something."""
     if sample_weight is None:
         return None
-    given = np.asarray(sample_weight)
+    given = as_array("sample_weight", sample_weight)
     if given.dtype.kind in "biuf" and given.size and not given.any():
         raise ValueError(
             "All sample weights are zero; expected at least one positive weight. "
             "Leave sample_weight out to weigh all rows alike."
         )
     weight: FloatArray = check_sample_weight(sample_weight, X)
+    limits = np.finfo(weight.dtype)
+    with np.errstate(over="ignore"):
+        total = weight.sum(dtype=np.float64)
+    if not limits.tiny / limits.eps <= total <= limits.max * limits.eps:
+        raise ValueError(
+            f"sample_weight adds up to {total:g}, which is too small or too large to "
+            f"compute with in {weight.dtype}. Divide the weights by their mean."
+        )
     return weight
+
+
+def accuracy(y: Any, predicted: Array, sample_weight: Any) -> float:
+    """Return the weighted share of right predictions, weights and labels checked."""
+    weight = check_weight(sample_weight, np.empty((len(predicted), 1)))
+    return float(accuracy_score(y, predicted, sample_weight=weight))
 
 
 def check_label_kind(y: Array) -> None:
     """Check that labels are such of classes, and no numbers with fractions."""
     if y.dtype.kind not in "biuUS":
+        check_one_kind(y)
         check_classification_targets(y)
 
 
@@ -217,8 +239,21 @@ def encode_classes(y: Array, weight: FloatArray | None) -> tuple[Array, IntArray
     return classes, index
 
 
+def check_one_kind(y: Array) -> None:
+    """Check that labels in an array of objects can be put in order."""
+    if y.dtype.kind != "O":
+        return
+    kinds = sorted({type(label).__name__ for label in y.ravel().tolist()})
+    if len(kinds) > 1 and {"str", "bytes", "NoneType", "NAType"} & set(kinds):
+        raise ValueError(
+            f"y mixes labels of the types {kinds}; expected all strings or all "
+            "numbers, and none missing. Convert them, for example with .astype(str)."
+        )
+
+
 def distinct(y: Array) -> Array:
     """Return the sorted distinct values, without a sort where few integers occur."""
+    check_one_kind(y)
     if y.dtype.kind in "iu" and len(y):
         low, high = int(y.min()), int(y.max())
         if high - low < 256:
@@ -247,20 +282,37 @@ def classes_to_come(classes: Any, known: Array | None) -> Array:
         Those of the first call, if this is not the first.
     """
     if known is None:
-        named: Array = np.unique(np.asarray(classes))
+        named = _named(classes)
         if len(named) < 2:
             raise ValueError(
                 f"classes={np.asarray(classes).tolist()} names one class; expected "
                 "all that will ever occur, at least two classes. Name the others."
             )
         return named
-    if classes is not None and not np.array_equal(np.unique(classes), known):
+    if classes is not None and not np.array_equal(_named(classes), known):
         raise ValueError(
             f"classes={np.asarray(classes).tolist()}, but the first call of "
             f"partial_fit had {known.tolist()}. Leave `classes` out, or start with a "
             "new estimator."
         )
     return known
+
+
+def _named(classes: Any) -> Array:
+    """Return the distinct labels that a user has named."""
+    given = as_array("classes", classes)
+    if given.ndim != 1 or not len(given) or given.dtype.kind not in "biufUSO":
+        raise ValueError(
+            f"classes={classes!r}; expected all labels that will ever occur in y, in "
+            "one row. Pass them as classes=np.unique(y)."
+        )
+    missing = given.dtype.kind == "f" and bool(np.isnan(given).any())
+    if missing or (given.dtype.kind == "O" and any(x is None for x in given)):
+        raise ValueError(
+            f"classes={classes!r} holds a missing label; expected all labels that will "
+            "ever occur in y. Leave it out."
+        )
+    return distinct(given)
 
 
 def index_of_known(y: Array, classes: Array, name: str) -> IntArray:
@@ -294,7 +346,8 @@ def class_weights(
             f"class_weight has the labels {unknown}, which y does not hold, and lacks "
             f"some of its classes {known}. Use these as keys."
         )
-    factors = [float(class_weight.get(label, 1.0)) for label in known]
+    given = [class_weight.get(label, 1.0) for label in known]
+    factors = as_array("class_weight", given, np.float64).tolist()
     if not all(np.isfinite(factor) and factor > 0 for factor in factors):
         raise ValueError(
             f"class_weight={class_weight!r} holds weights that are not positive and "
@@ -353,18 +406,11 @@ def check_exposure(sample_exposure: Any, X: Any) -> Any:
     """Return exposures as numbers, one for each row of X, or None."""
     if sample_exposure is None:
         return None
-    exposure: FloatArray = np.asarray(sample_exposure)
-    if exposure.dtype.kind == "O":
-        exposure = exposure.astype(np.float64)
-    if exposure.dtype.kind not in "biuf" or exposure.shape != (n_samples_of(X),):
-        raise ValueError(
-            f"sample_exposure has dtype {exposure.dtype} and shape {exposure.shape}, "
-            f"but X has {n_samples_of(X)} rows; expected one number for each row."
-        )
+    exposure = numbers_of_rows("sample_exposure", sample_exposure, n_samples_of(X))
     if not (np.isfinite(exposure).all() and (exposure > 0).all()):
         wrong = exposure[~(np.isfinite(exposure) & (exposure > 0))][0]
         raise ValueError(
             f"sample_exposure holds {wrong}; expected positive finite numbers. Drop "
             "rows that were not exposed."
         )
-    return exposure.astype(np.float64)
+    return exposure

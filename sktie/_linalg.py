@@ -227,12 +227,15 @@ class BlockArrow:
         diagonal = np.einsum("ii->i", system)
         diagonal[:n_loose] += len(hessians)
         diagonal[n_loose:] += mean_decay[firm]
-        # Rows of firm coefficients carry the units of the Hessian: equilibrate, then
-        # LU, since the loose rows are scaled by `e`, which may be 0.
+        # Rows and columns of firm coefficients carry the units of the Hessian:
+        # equilibrate, then LU, since the loose rows are scaled by `e`, which may be 0.
         largest = np.abs(system).max(axis=1, initial=0.0)
         self._row_scale = 1.0 / np.maximum(largest, TINY)
+        even = system * self._row_scale[:, np.newaxis]
+        largest = np.abs(even).max(axis=0, initial=0.0)
+        self._column_scale = 1.0 / np.where(largest > 0, largest, 1.0)
         getrf = lapack("getrf", system.dtype)
-        self._lu, self._pivots, _ = getrf(system * self._row_scale[:, np.newaxis])
+        self._lu, self._pivots, _ = getrf(even * self._column_scale)
         _lift_zero_pivots(self._lu)
 
     def solve(
@@ -259,6 +262,7 @@ class BlockArrow:
             right[len(loose) :] += mean_part[firm]
             getrs = lapack("getrs", np.result_type(self._lu, right))
             coupling, _ = getrs(self._lu, self._pivots, right * self._row_scale)
+            coupling *= self._column_scale
             half += (edges @ coupling).reshape(half.shape)
             mean_step[firm] = coupling[len(loose) :]
         steps = np.zeros_like(member_parts)
@@ -316,7 +320,12 @@ def conjugate_step(
         residual = residual - length * image
         scaled = model(residual)
         previous, energy = energy, float(residual @ scaled)
-        if energy <= EPS**2 * first or enough(residual, energy, decrease):
+        # With nothing left, nor was there anything before.
+        if (
+            energy <= EPS**2 * first
+            or previous == 0
+            or enough(residual, energy, decrease)
+        ):
             break
         search = scaled + (energy / previous) * search
     return step if step.any() else scaled

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any, TypeVar
 
+import numpy as np
 from joblib import effective_n_jobs
 from threadpoolctl import OpenBLASController, ThreadpoolController
 
@@ -106,18 +107,21 @@ class Workers:
         results: list[Any] = [None] * len(items)
         failures: dict[int, Exception] = {}
         left = deque(enumerate(items))
+        # Threads begin with NumPy's defaults of what to do about overflow.
+        floating: Any = {**np.geterr(), "call": np.geterrcall()}
 
         def work() -> None:
-            while left:
-                try:
-                    place, item = left.popleft()
-                except IndexError:  # Another thread was faster.
-                    return
-                try:
-                    results[place] = function(item)
-                except Exception as error:
-                    failures[place] = error
-                    left.clear()
+            with np.errstate(**floating):
+                while left:
+                    try:
+                        place, item = left.popleft()
+                    except IndexError:  # Another thread was faster.
+                        return
+                    try:
+                        results[place] = function(item)
+                    except Exception as error:
+                        failures[place] = error
+                        left.clear()
 
         # The caller works too: of two threads, one alone has to be woken.
         n_helpers = min(self._n_helpers, len(items) - 1)

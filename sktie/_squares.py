@@ -14,6 +14,7 @@ from sktie._parallel import Workers
 from sktie._posterior import Posterior
 from sktie._tie import Tie, TiedCoordinates, ToFixed
 from sktie._typing import Array, FloatArray
+from sktie._validation import OUT_OF_RANGE
 
 #: Solutions are refined while the error falls, this often at most; where nothing holds
 #: some direction of the coefficients, more often.
@@ -266,6 +267,8 @@ class TiedSquares:
             np.einsum("ii->i", gram)[:] += self.decay[:n_features]
             inverse = lower_inverse(cholesky(gram))
             slopes[member] = (cross.T @ inverse.T) @ inverse
+        if not np.isfinite(moments.square).all():
+            raise ValueError(OUT_OF_RANGE)
         values = moments.square - np.einsum("tkj,tjk->tk", slopes, moments.cross)
         members = slopes
         if self.fit_intercept:

@@ -21,6 +21,7 @@ import scipy.sparse as sp
 
 from sktie._linalg import Rule
 from sktie._typing import Array, FloatArray, Matrix
+from sktie._validation import as_array, in_range
 
 
 def tying_penalty(w_a: Any, w_b: Any) -> float:
@@ -64,7 +65,7 @@ def tying_penalty(w_a: Any, w_b: Any) -> float:
             "tied models must have equal shapes. Select or reorder the coefficients "
             "so that entry i of both means the same."
         )
-    return float(np.sum(np.square(a - b)))
+    return float(in_range(lambda: np.sum(np.square(a - b))))
 
 
 def _parameters(name: str, value: Any) -> FloatArray:
@@ -73,7 +74,7 @@ def _parameters(name: str, value: Any) -> FloatArray:
             f"{name} is a sparse {type(value).__name__}; expected a dense array. "
             f"Convert it with {name}.toarray()."
         )
-    array = np.asarray(value)
+    array = as_array(name, value)
     if array.dtype.kind not in "biuf":
         raise TypeError(
             f"{name} has dtype {array.dtype}; expected real numbers in a regular "

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from inspect import Parameter, signature
 from typing import Any
+
+import numpy as np
 
 from sktie._compat import (
     InvalidParameterError,
     make_constraint,
     validate_parameter_constraints,
 )
+from sktie._typing import Array, FloatArray
+
+OUT_OF_RANGE = (
+    "The numbers are so large, or so small, that what is computed from them "
+    "overflows; expected features, targets and weights whose squares and products are "
+    "finite. Scale the features (StandardScaler), the targets and the weights."
+)
+#: What begins like this is learned, and finite.
+LEARNED = ("coef", "intercept", "objective", "cluster_centers", "temperature")
 
 
 @lru_cache(maxsize=64)
@@ -40,11 +52,15 @@ def _satisfies(estimator: Any) -> bool:
         value = getattr(estimator, name)
         if value is default:
             continue
-        for constraint in constraints:
-            if constraint.is_satisfied_by(value):
-                break
-        else:
-            return False
+        try:
+            if not any(rule.is_satisfied_by(value) for rule in constraints):
+                return False
+        except TypeError:  # numbers that NumPy does not know, such as fractions
+            raise InvalidParameterError(
+                f"The {name!r} parameter of {kind.__name__} is {value!r} of the type "
+                f"{type(value).__name__}, which NumPy cannot compare; expected a float "
+                "or an int. Pass float(...) of it."
+            ) from None
     return True
 
 
@@ -65,13 +81,98 @@ def check_parameters(estimator: Any, remedies: dict[str, str]) -> None:
         raise
 
 
+def as_array(name: str, given: Any, dtype: Any = None) -> Array:
+    """Return what a user gave as an array, or say that it makes none."""
+    try:
+        return np.asarray(given, dtype=dtype)
+    except (TypeError, ValueError, OverflowError):
+        what = "labels or numbers" if dtype is None else "numbers"
+        raise ValueError(
+            f"{name} ({type(given).__name__}) makes no array of {what}; expected these "
+            "in rows of equal length. Pass a NumPy array."
+        ) from None
+
+
+def numbers_of_rows(name: str, given: Any, n_rows: int) -> FloatArray:
+    """Return numbers that a user gave, one for each row of X, as float64."""
+    numbers: FloatArray = as_array(name, given)
+    if numbers.dtype.kind == "O":
+        numbers = as_array(name, numbers, np.float64)
+    if numbers.dtype.kind not in "biuf" or numbers.shape != (n_rows,):
+        raise ValueError(
+            f"{name} has dtype {numbers.dtype} and shape {numbers.shape}, but X has "
+            f"{n_rows} rows; expected one number for each row. Pass an array of shape "
+            f"({n_rows},)."
+        )
+    return numbers.astype(np.float64)
+
+
+@contextmanager
+def overflow_noted() -> Iterator[list[str]]:
+    """Note where numbers overflow, instead of a warning; whoever asked checks them.
+
+    What is invalid after that, such as inf - inf, is part of it. On its own it warns.
+    """
+    noted: list[str] = []
+
+    def note(kind: str, flag: int) -> None:
+        if kind == "overflow":
+            noted.append(kind)
+        elif not noted:
+            warnings.warn(f"{kind} encountered", RuntimeWarning, stacklevel=2)
+
+    with np.errstate(over="call", invalid="call", call=note):
+        yield noted
+
+
+def in_range(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Return what a function returns, which must be finite numbers."""
+    with overflow_noted():
+        found = function(*args, **kwargs)
+    if not np.isfinite(found).all():
+        raise ValueError(OUT_OF_RANGE)
+    return found
+
+
+def score_in_range(function: Callable[..., Any], *args: Any, **kwargs: Any) -> float:
+    """Return a score; it may be unknown, as R^2 of one row, but not from overflow."""
+    with overflow_noted() as noted:
+        score = function(*args, **kwargs)
+    if noted and not np.isfinite(score):
+        raise ValueError(OUT_OF_RANGE)
+    return float(score)
+
+
+def _check_learned(estimator: Any) -> None:
+    """Check that what an estimator has learned is finite numbers."""
+    for name, value in vars(estimator).items():
+        if name.endswith("_") and name.startswith(LEARNED):
+            for part in value if isinstance(value, list) else [value]:
+                numbers = np.asarray(part)
+                if numbers.dtype.kind == "f" and not np.isfinite(numbers).all():
+                    raise ValueError(OUT_OF_RANGE)
+
+
+def _is_ours(error: BaseException) -> bool:
+    """Whether an error was raised here, and says more than that numbers overflow."""
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    return last is not None and last.tb_frame.f_globals["__name__"].startswith("sktie")
+
+
 @contextmanager
 def unchanged_on_error(estimator: Any) -> Iterator[None]:
-    """Give an estimator its fitted state back when a new fit fails."""
-    before = dict(vars(estimator))
+    """Give an estimator its fitted state back when a new fit fails.
+
+    It fails too where numbers overflow and what is learned from them is not finite.
+    """
+    before, noted = dict(vars(estimator)), []
     try:
-        yield
-    except BaseException:
+        with overflow_noted() as noted:
+            yield
+        _check_learned(estimator)
+    except BaseException as error:
         # scikit-learn keeps the state of running callbacks here, and tidies it up.
         running = {
             name: value
@@ -80,6 +181,9 @@ def unchanged_on_error(estimator: Any) -> Iterator[None]:
         }
         vars(estimator).clear()
         vars(estimator).update(before | running)
+        overflown = noted and isinstance(error, ValueError | ArithmeticError)
+        if isinstance(error, OverflowError) or (overflown and not _is_ours(error)):
+            raise ValueError(OUT_OF_RANGE) from error
         raise
 
 

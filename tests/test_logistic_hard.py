@@ -76,8 +76,9 @@ def test_labels_that_differ_are_two_domains(labels):
         (["a", 1], "mixes labels"),
         (np.array([2.0**53, 2.0**53 + 2]), "2\\^53"),
         ([10**20, 10**20 + 1], "64 bits"),
+        (["a", "a\0"], "ends in NUL"),
     ],
-    ids=["nan", "none", "mixed", "large floats", "huge integers"],
+    ids=["nan", "none", "mixed", "large floats", "huge integers", "NUL"],
 )
 def test_labels_that_cannot_be_told_apart_are_an_error(labels, words):
     X = two_features(40)

@@ -109,6 +109,9 @@ def load_heart_sites(*, return_X_y: bool = False, as_frame: bool = True) -> Any:
     Switzerland: 123 patients, 93.5% ill
     VA Long Beach: 200 patients, 74.5% ill
     """
+    for name, value in {"return_X_y": return_X_y, "as_frame": as_frame}.items():
+        if not isinstance(value, (bool, np.bool_)):
+            raise ValueError(f"{name}={value!r}; expected True or False. Use one.")
     pandas = _import_pandas() if as_frame else None
     feature_names, data, target = _read_data()
     frame = None

@@ -308,7 +308,7 @@ def _model(estimator: Any) -> TiedLogisticRegression:
 
 
 def _check_options(method: Any, n_bootstrap: Any) -> None:
-    if method not in METHODS:
+    if not isinstance(method, str) or method not in METHODS:
         raise ValueError(
             f"method={method!r}; expected 'auto' or 'bootstrap'. Likelihood ratio and "
             "score are both in the report, whatever decides."

@@ -5,13 +5,14 @@ Lightness rises with the value in all of them, so that they can be read in grey 
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from sktie._typing import Array, FloatArray
-from sktie._validation import checked_number
-from sktie.inspection._fitted import fitted_network, optional
+from sktie._validation import as_array, checked_number
+from sktie.inspection._fitted import array_of, check_axes, fitted_network, optional
 from sktie.inspection._receptive import receptive_field
 from sktie.neural_network._architecture import convolution_number
 
@@ -100,7 +101,13 @@ class ReceptiveFieldDisplay:
         name = place[0] if len(place) == 1 else tuple(place)
         title = f"Layer {layer}, unit {name}: sees {mask.sum()} of {mask.size} pixels"
         if image is not None:
-            image = _pictures([image], estimator.image_shape_)[0]
+            image, shape = as_array("image", image, np.float64), estimator.image_shape_
+            if image.size != prod(shape):
+                raise ValueError(
+                    f"image has shape {image.shape}; expected the {prod(shape)} "
+                    f"numbers of one image, {shape}. Pass one row of X."
+                )
+            image = _pictures([image], shape)[0]
         return cls(mask, title, image).plot(ax)
 
     def plot(self, ax: Any = None) -> ReceptiveFieldDisplay:
@@ -117,18 +124,21 @@ class ReceptiveFieldDisplay:
             The display itself, with ``ax_`` and ``figure_``.
         """
         colors = optional("matplotlib.colors", "ReceptiveFieldDisplay.plot")
-        height, width = self.mask.shape
+        check_axes(ax)
+        mask = array_of("mask", self.mask, 2)
+        height, width = mask.shape
         if ax is None:
             side = min(4.0 * max(width / height, 1), WIDEST)
             ax = _pyplot().subplots(figsize=(side, 4.0), layout="constrained")[1]
-        frame = {"extent": (0, width, height, 0), "aspect": _aspect(self.mask)}
+        frame = {"extent": (0, width, height, 0), "aspect": _aspect(mask)}
         if self.image is None:
             pair = colors.ListedColormap([PALE, BLUE])
-            ax.imshow(self.mask, cmap=pair, vmin=0, vmax=1, **frame)
+            ax.imshow(mask, cmap=pair, vmin=0, vmax=1, **frame)
         else:
-            ax.imshow(self.image, cmap="gray", **frame)
-            veil = colors.to_rgba_array(["white"] * self.mask.size, 0.65)
-            veil[self.mask.ravel(), 3] = 0
+            image = array_of("image", self.image, 2)
+            ax.imshow(image, cmap="gray", **frame)
+            veil = colors.to_rgba_array(["white"] * mask.size, 0.65)
+            veil[mask.ravel().astype(bool), 3] = 0
             ax.imshow(veil.reshape(height, width, 4), **frame)
         if max(height, width) <= 64:  # Beyond, lines would hide the pixels.
             ax.hlines(range(1, height), 0, width, color="white", lw=0.6)
@@ -231,14 +241,16 @@ class KernelDisplay:
         KernelDisplay
             The display itself, with ``axes_`` and ``figure_``.
         """
-        n_filters = self.kernels.shape[-1]
-        panels = [_mosaic(self.kernels[..., k]) for k in range(n_filters)]
-        local = self.kernels.ndim == 5
+        check_axes(ax)
+        kernels = array_of("kernels", self.kernels, 3, 5)
+        n_filters = kernels.shape[-1]
+        panels = [_mosaic(kernels[..., k]) for k in range(n_filters)]
+        local = kernels.ndim == 5
         n_columns = min(n_filters, MOSAICS_PER_ROW if local else PER_ROW)
         grid = -(-n_filters // n_columns), n_columns
         side = MOSAIC if local else PANEL
         figure, axes = _grid(ax, grid, panels[0].shape, self.title, side)
-        largest = float(np.abs(self.kernels).max()) or 1.0
+        largest = float(np.abs(kernels).max()) or 1.0
         scale = {"cmap": cmap, "vmin": -largest, "vmax": largest}
         for k, own in enumerate(axes.ravel()):
             if k < n_filters:
@@ -340,13 +352,23 @@ class FeatureMapDisplay:
         FeatureMapDisplay
             The display itself, with ``axes_`` and ``figure_``.
         """
-        n_samples, height, width, n_filters = self.maps.shape
-        signals = self.images.shape[1] == 1
+        check_axes(ax)
+        maps, images = (
+            array_of("maps", self.maps, 4),
+            array_of("images", self.images, 3),
+        )
+        n_samples, height, width, n_filters = maps.shape
+        if len(images) != n_samples:
+            raise ValueError(
+                f"images has {len(images)} images, but maps are of {n_samples}; "
+                "expected as many. Draw what from_estimator returns."
+            )
+        signals = images.shape[1] == 1
         shape = (3, 4) if signals else (height, width)
         figure, axes = _grid(ax, (n_samples, 1 + n_filters), shape, self.title)
-        low, high = float(self.maps.min()), float(self.maps.max())
+        low, high = float(maps.min()), float(maps.max())
         for i, row in enumerate(axes):
-            panels = [self.images[i], *np.moveaxis(self.maps[i], -1, 0)]
+            panels = [images[i], *np.moveaxis(maps[i], -1, 0)]
             for k, (own, panel) in enumerate(zip(row, panels, strict=True)):
                 if signals:
                     limits = (low, high) if k else (panel.min(), panel.max())

@@ -7,6 +7,8 @@ from typing import Any
 
 from sklearn.utils.validation import check_is_fitted
 
+from sktie._typing import Array
+from sktie._validation import as_array
 from sktie.neural_network import SharedConvClassifier
 from sktie.nn import Network
 
@@ -28,6 +30,27 @@ def fitted_network(estimator: Any) -> Network:
     check_is_fitted(estimator)
     # What images are padded with changes nothing about who sees whom.
     return estimator._layers(estimator.margin_)
+
+
+def check_axes(ax: Any) -> None:
+    """Check that a drawing can be made on what was given, if anything was."""
+    if ax is not None and not hasattr(ax, "imshow"):
+        raise TypeError(
+            f"ax={ax!r} is no Axes of matplotlib; expected one, such as the second "
+            "item of matplotlib.pyplot.subplots(), or None for a new figure."
+        )
+
+
+def array_of(name: str, value: Any, *dimensions: int) -> Array:
+    """Return a user's numbers as an array of so many axes, none of them empty."""
+    array = as_array(name, value)
+    if array.dtype.kind not in "biuf" or array.ndim not in dimensions or not array.size:
+        wanted = " or ".join(map(str, dimensions))
+        raise ValueError(
+            f"{name} has dtype {array.dtype} and shape {array.shape}; expected numbers "
+            f"in an array of {wanted} axes. Draw what from_estimator returns."
+        )
+    return array
 
 
 def optional(module: str, purpose: str) -> Any:

@@ -110,6 +110,8 @@ def _read(
         rows = moved.reshape(found.shape)
         if not is_frame(X):
             return rows
+        if hasattr(X, "column_names"):  # a table of pyarrow
+            return type(X).from_arrays(list(rows.T), names=X.column_names)
         names = {"columns" if hasattr(X, "iloc") else "schema": list(X.columns)}
         return type(X)(rows, **names)
 
@@ -150,8 +152,8 @@ def _check_shift(max_shift: Any, shape: tuple[int, int, int]) -> None:
 
 def _channels(fill: Any, n_channels: int) -> Array:
     try:
-        return np.broadcast_to(np.asarray(fill), (n_channels,))
-    except ValueError:
+        return np.broadcast_to(np.asarray(fill, dtype=np.float64), (n_channels,))
+    except (TypeError, ValueError):
         raise ValueError(
             f"fill={fill!r}; expected a number, or one for each of the {n_channels} "
             "channels of the images."

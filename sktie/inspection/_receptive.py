@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from sktie._typing import Array
-from sktie._validation import checked_number
+from sktie._validation import as_array, checked_number
 from sktie.inspection._fitted import fitted_network
 from sktie.nn import Axis, ConvolutionLayer, Layer, Network
 
@@ -133,7 +133,7 @@ def _up_to(
 
 def _place(name: str, given: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
     """Return a position in an array of this shape, checked."""
-    place = np.atleast_1d(np.asarray(given))
+    place = np.atleast_1d(as_array(name, given))
     if len(shape) == 2 and shape[0] == 1 and place.shape == (1,):
         place = np.concatenate([np.zeros_like(place), place])
     whole = place.dtype.kind in "iu" and place.shape == (len(shape),)

@@ -10,7 +10,7 @@ from scipy.spatial.distance import squareform
 from sklearn.utils.validation import check_is_fitted
 
 from sktie._typing import Array, FloatArray, IntArray
-from sktie.inspection._fitted import optional
+from sktie.inspection._fitted import array_of, check_axes, optional
 
 #: Made for readers who are colour-blind; its middle is grey.
 CMAP = "cividis"
@@ -113,7 +113,12 @@ class RelatednessDisplay:
     @property
     def correlation(self) -> FloatArray:
         """Correlations of the domains' deviations."""
-        covariance = np.asarray(self.covariance, dtype=np.float64)
+        covariance = array_of("covariance", self.covariance, 2).astype(np.float64)
+        if covariance.shape[0] != covariance.shape[1]:
+            raise ValueError(
+                f"covariance has shape {covariance.shape}; expected a square matrix. "
+                "Pass domain_covariance_ of a model."
+            )
         spread = np.sqrt(np.diagonal(covariance))
         inverse = np.divide(1.0, spread, out=np.zeros_like(spread), where=spread > 0)
         found = inverse[:, np.newaxis] * covariance * inverse
@@ -144,7 +149,14 @@ class RelatednessDisplay:
         """
         pyplot = optional("matplotlib.pyplot", "RelatednessDisplay")
         order = self.order
-        names: Array = np.asarray(self.domains)[order]
+        check_axes(ax)
+        names: Array = np.asarray(self.domains, dtype=object)
+        if names.shape != (len(order),):
+            raise ValueError(
+                f"domains has shape {names.shape}, but covariance is of {len(order)} "
+                "domains; expected a label for each. Pass domains_ of a model."
+            )
+        names = names[order]
         if ax is None:
             side = float(np.clip(EACH * len(names) + 2.0, SMALLEST, WIDEST))
             _, ax = pyplot.subplots(figsize=(side, 0.85 * side), layout="constrained")

@@ -128,6 +128,11 @@ class SharingReport:
         LayerSharing
             A row like those of the layers, named "all".
         """
+        if not isinstance(network, str) or network not in self.networks:
+            raise ValueError(
+                f"network={network!r}; expected one of {list(self.networks)}. Leave "
+                "it out for this network."
+            )
         rows = self.networks[network]
         sums = [sum(getattr(row, name) for row in rows) for name in COUNTS]
         return LayerSharing("all", *sums)

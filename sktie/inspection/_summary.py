@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from sktie._typing import Array, CovarianceKind, FloatArray
+from sktie._validation import as_array
 from sktie.inspection._fitted import optional
 from sktie.inspection._tables import Span, html_table, text_table
 from sktie.linear_model._inference import Estimates, InferenceMixin
@@ -279,7 +280,9 @@ def _chosen(estimator: Any, domains: Any) -> list[Any]:
                 "domains. Leave it out."
             )
         return []
-    labels: Array = estimator.domains_ if domains is None else np.asarray(domains)
+    labels: Array = (
+        estimator.domains_ if domains is None else as_array("domains", domains)
+    )
     if labels.ndim != 1:
         what = "a word" if isinstance(domains, str) else f"of shape {labels.shape}"
         raise ValueError(

@@ -17,7 +17,7 @@ from sktie._problem import TiedProblem
 from sktie._scalar_loss import Squared
 from sktie._tie import Tie, TiedCoordinates, ToFixed
 from sktie._typing import FloatArray
-from sktie._validation import check_parameters
+from sktie._validation import check_parameters, overflow_noted
 from sktie.linear_model import TiedLogisticRegression, TiedPoissonRegressor, TiedRidge
 from sktie.linear_model._base import REMEDIES
 from sktie.linear_model._counts import POISSON_REMEDIES, CountPath
@@ -287,6 +287,23 @@ def tied_rows(
     """Read rows by an estimator's parameters, and hold threads for its path."""
     model = unfitted(estimator, kind)
     check_parameters(model, kind.remedies)
+    with (
+        overflow_noted(),
+        _read_rows(model, estimator, kind, X, y, sample_weight, sample_domain) as tied,
+    ):
+        yield tied
+
+
+@contextmanager
+def _read_rows(
+    model: Any,
+    estimator: Any,
+    kind: Kind,
+    X: Any,
+    y: Any,
+    sample_weight: Any,
+    sample_domain: Any,
+) -> Iterator[TiedRows]:
     remedy = (
         f"Its scores by folds are those of {kind.chooser.__name__}(graph=..., cv=5)."
     )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from numbers import Integral
+from collections.abc import Sequence
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 
 from sktie._typing import Array, FloatArray
-from sktie.inspection._fitted import optional
+from sktie.inspection._fitted import check_axes, optional
 from sktie.inspection._tying_path import TyingPath, tying_path
 
 #: Okabe and Ito's colours, the darkest first, with lines and markers that tell domains
@@ -196,12 +197,13 @@ class TyingPathDisplay:
     def _row(self, target: Any) -> int:
         """Return the row of coefficients of a class."""
         classes = self.path.classes.tolist()
+        plain = isinstance(target, str | Real | np.bool_)
         if self.path.coefs.shape[2] == 1:
-            if target is None or target == classes[1]:
+            if target is None or (plain and target == classes[1]):
                 return 0
             expected = f"None or {classes[1]!r}, whose log-odds the coefficients are"
         else:
-            if target in classes:
+            if plain and target in classes:
                 return int(classes.index(target))
             expected = f"one of the classes {classes}"
         raise ValueError(f"target={target!r}; expected {expected}.")
@@ -216,6 +218,12 @@ class TyingPathDisplay:
             return [int(feature) for feature in most]
         if isinstance(features, (str, Integral)):
             features = [features]
+        listed = isinstance(features, Sequence) or bool(getattr(features, "shape", ()))
+        if not listed:
+            raise ValueError(
+                f"features={features!r}; expected a list of names or positions, or "
+                "None for those that the tie moves most."
+            )
         if not len(features):
             raise ValueError(
                 "features is empty; expected names or positions, or None for those "
@@ -223,7 +231,7 @@ class TyingPathDisplay:
             )
         found, places = [], range(-len(names), len(names))
         for feature in features:
-            if feature in names:
+            if isinstance(feature, str) and feature in names:
                 found.append(names.index(feature))
             elif isinstance(feature, Integral) and int(feature) in places:
                 found.append(int(feature) % len(names))
@@ -401,6 +409,7 @@ class _Dial:
 
 def _panels(ax: Any, n_panels: int) -> Array:
     """Return panels, one below the other, inside an Axes if given."""
+    check_axes(ax)
     if ax is not None:
         ax.set_axis_off()
         step = 1 / n_panels

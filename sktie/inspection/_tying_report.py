@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sktie._labels import check_exposure
 from sktie._typing import Array, FloatArray
+from sktie._validation import as_array
 from sktie.inspection._fitted import optional
 from sktie.inspection._tables import Span, html_table, text_table
 from sktie.inspection._tied import TiedRows, kind_of, tied_rows
@@ -363,8 +364,8 @@ def _rates(
         )
     exposure = check_exposure(sample_exposure, X)
     assert exposure is not None
-    weight = None if sample_weight is None else np.asarray(sample_weight)
-    return as_rates(np.asarray(y, dtype=np.float64), weight, exposure)
+    weight = None if sample_weight is None else as_array("sample_weight", sample_weight)
+    return as_rates(as_array("y", y, np.float64), weight, exposure)
 
 
 def _anchor_factor(tie: float, C: float) -> float:

@@ -33,6 +33,7 @@ from sktie._problem import TiedProblem
 from sktie._related import RelatedCoordinates
 from sktie._shares import Shares
 from sktie._typing import FloatArray, IterationHook
+from sktie._validation import as_array
 from sktie.linear_model._graph import learns
 from sktie.linear_model._solving import fastest, settled
 from sktie.solvers import SOLVERS, SolverResult, Status
@@ -378,7 +379,7 @@ class TiedLinearModel(CallbackSupportMixin, VersionedEstimator):
             ``coef_``.
         """
         check_is_fitted(self)
-        stored = np.asarray(stored)
+        stored = as_array("stored", stored)
         n_stored = self.stored_coef_.shape[-1]
         if stored.shape[-1:] != (n_stored,):
             raise ValueError(

@@ -7,13 +7,14 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import accuracy_score
 from sklearn.utils.validation import check_is_fitted
 
 from sktie._domains import domain_index, encode_domains
+from sktie._labels import accuracy
 from sktie._loss import log_probability, most_probable, probability
 from sktie._prior import takes_sparse
 from sktie._typing import Array, FloatArray
+from sktie._validation import in_range
 from sktie.linear_model._base import TiedLinearModel
 from sktie.linear_model._path import NoMinimum
 from sktie.streams._apply import by_blocks
@@ -108,7 +109,7 @@ class TiedLinearClassifier(ClassifierMixin, TiedLinearModel):
         ndarray of shape (n_samples,) or (n_samples, n_classes)
             Raw predictions ``x'w_t + b_t``.
         """
-        raw = self._raw(X, sample_domain)
+        raw: FloatArray = in_range(self._raw, X, sample_domain)
         return raw[:, 0] if raw.shape[1] == 1 else raw
 
     @by_blocks(_labels)
@@ -127,7 +128,7 @@ class TiedLinearClassifier(ClassifierMixin, TiedLinearModel):
         ndarray of shape (n_samples,)
             Class labels.
         """
-        index = most_probable(self._raw(X, sample_domain))
+        index = most_probable(in_range(self._raw, X, sample_domain))
         return np.asarray(self.classes_[index])
 
     @by_blocks(_chances)
@@ -146,7 +147,7 @@ class TiedLinearClassifier(ClassifierMixin, TiedLinearModel):
         ndarray of shape (n_samples, n_classes)
             Probabilities, in the order of ``classes_``.
         """
-        return probability(self._raw(X, sample_domain))
+        return probability(in_range(self._raw, X, sample_domain))
 
     @by_blocks(_chances)
     def predict_log_proba(self, X: Any, *, sample_domain: Any = None) -> FloatArray:
@@ -164,7 +165,7 @@ class TiedLinearClassifier(ClassifierMixin, TiedLinearModel):
         ndarray of shape (n_samples, n_classes)
             Log-probabilities, accurate where a probability rounds to 0 or 1.
         """
-        return log_probability(self._raw(X, sample_domain))
+        return log_probability(in_range(self._raw, X, sample_domain))
 
     def score(
         self, X: Any, y: Any, sample_weight: Any = None, *, sample_domain: Any = None
@@ -188,7 +189,7 @@ class TiedLinearClassifier(ClassifierMixin, TiedLinearModel):
             Share of the rows that `predict` gets right.
         """
         predicted = self.predict(X, sample_domain=sample_domain)
-        return float(accuracy_score(y, predicted, sample_weight=sample_weight))
+        return accuracy(y, predicted, sample_weight)
 
     def domain_estimator(self, label: Any) -> LogisticRegression:
         """Return a plain classifier for one domain.

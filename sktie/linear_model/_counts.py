@@ -13,6 +13,7 @@ from sktie._labels import check_exposure, check_weight
 from sktie._parallel import Workers
 from sktie._scalar_loss import Poisson
 from sktie._typing import FloatArray, IntArray
+from sktie._validation import OUT_OF_RANGE, in_range, overflow_noted
 from sktie.linear_model._base import REMEDIES
 from sktie.linear_model._forms import check_counts
 from sktie.linear_model._path import NoMinimum, Path, Stop
@@ -112,7 +113,10 @@ class TiedCountRegressor(TiedLinearRegressor):
         """
         rate = super().predict(X, sample_domain=sample_domain)
         exposure = check_exposure(sample_exposure, X)
-        return rate if exposure is None else rate * exposure.astype(rate.dtype)
+        if exposure is None:
+            return rate
+        count: FloatArray = in_range(np.multiply, rate, exposure.astype(rate.dtype))
+        return count
 
     def score(
         self,
@@ -144,7 +148,7 @@ class TiedCountRegressor(TiedLinearRegressor):
             At most 1; 0 for one rate for all rows, as that of
             `sklearn.linear_model.PoissonRegressor`.
         """
-        raw = self._raw(X, sample_domain).astype(np.float64)
+        raw = in_range(self._raw, X, sample_domain).astype(np.float64)
         y = check_array(
             y, ensure_2d=False, dtype=np.float64, input_name="y", estimator=self
         ).reshape(-1)
@@ -156,16 +160,19 @@ class TiedCountRegressor(TiedLinearRegressor):
         check_counts(y, "y")
         weight = check_weight(sample_weight, raw)
         exposure = check_exposure(sample_exposure, X)
-        if exposure is not None:
-            y = y / exposure
-            weight = exposure if weight is None else weight * exposure
         loss = Poisson()
-        deviance, _ = loss.value_gradient(y, raw, weight)
-        same = np.full_like(raw, loss.start(y, weight))
-        null, _ = loss.value_gradient(y, same, weight)
+        with overflow_noted():
+            if exposure is not None:
+                y = y / exposure
+                weight = exposure if weight is None else weight * exposure
+            deviance, _ = loss.value_gradient(y, raw, weight)
+            same = np.full_like(raw, loss.start(y, weight))
+            null, _ = loss.value_gradient(y, same, weight)
+        if not np.isfinite(null + deviance):
+            raise ValueError(OUT_OF_RANGE)
         if null == 0:
             return 1.0 if deviance == 0 else 0.0
-        return 1.0 - deviance / null
+        return float(1.0 - deviance / null)
 
 
 class CountPath:
@@ -220,5 +227,6 @@ def as_rates(
     y: FloatArray, weight: FloatArray | None, exposure: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """Return rates, and exposures as their weights."""
-    rate = y / (exposure if y.ndim == 1 else exposure[:, np.newaxis])
+    exposures = exposure if y.ndim == 1 else exposure[:, np.newaxis]
+    rate: FloatArray = in_range(np.divide, y, exposures)
     return rate, exposure if weight is None else weight * exposure

@@ -16,7 +16,7 @@ from sktie._labels import class_weights, encode_classes
 from sktie._loss import Binomial, Loss
 from sktie._scalar_loss import Poisson, Squared, SquaredHinge
 from sktie._typing import Array, FloatArray
-from sktie._validation import check_parameters
+from sktie._validation import check_parameters, in_range
 
 
 class Form(ABC):
@@ -205,7 +205,7 @@ class PoissonForm(NumberForm):
         return bool((y > 0).any())
 
     def predict(self, raw: FloatArray, classes: Array | None) -> Array:
-        return np.asarray(np.exp(raw))
+        return np.asarray(in_range(np.exp, raw))
 
     def score(self, y: Array, predicted: Array, weight: Any) -> float:
         return float(d2_tweedie_score(y, predicted, power=1, sample_weight=weight))

@@ -304,6 +304,7 @@ class InferenceMixin(TiedLinearModel):
         0.47 to 0.86
         """
         multiple = _multiple(coverage)
+        _check_kind(kind)
         self._check_kept()
         design, members = self._placed(X, sample_domain)
         point = probability(design.predict(members))
@@ -334,10 +335,7 @@ class InferenceMixin(TiedLinearModel):
 
     def _covariances(self, kind: str) -> tuple[FloatArray, FloatArray]:
         """Return the covariances of all domains and of their mean."""
-        if kind not in KINDS:
-            raise ValueError(
-                f"kind={kind!r}; expected one of {KINDS}. Use one of them."
-            )
+        _check_kind(kind)
         known = self._curvature
         posterior = Posterior(
             known["hessians"],
@@ -436,6 +434,11 @@ def _strength(weight: FloatArray, scale: FloatArray) -> FloatArray:
         return np.asarray(weight / np.square(scale))
 
 
+def _check_kind(kind: Any) -> None:
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise ValueError(f"kind={kind!r}; expected one of {KINDS}. Use one of them.")
+
+
 def _multiple(coverage: Any) -> float:
     """Return the number of standard errors of an interval to each side."""
     number = isinstance(coverage, Real) and not isinstance(coverage, (bool, np.bool_))
@@ -444,4 +447,4 @@ def _multiple(coverage: Any) -> float:
             f"coverage={coverage!r}; expected a number between 0 and 1, both excluded. "
             "Use 0.95 for intervals of 95 %."
         )
-    return float(ndtri(0.5 + 0.5 * coverage))
+    return -float(ndtri(0.5 * (1.0 - float(coverage))))  # not 1 - 1 near coverage 1

@@ -23,6 +23,7 @@ from sktie._labels import (
     check_domain_classes,
     encode_sample,
 )
+from sktie._linalg import TINY
 from sktie._loss import Loss, classification_loss
 from sktie._parallel import Workers, workers
 from sktie._prior import check_unlabeled
@@ -50,7 +51,13 @@ from sktie.linear_model._graph import (
     read_relations,
 )
 from sktie.linear_model._pair import resolve_anchor
-from sktie.linear_model._parted import Given, as_parts, is_parted, read_parts
+from sktie.linear_model._parted import (
+    Given,
+    PartedRows,
+    as_parts,
+    is_parted,
+    read_parts,
+)
 from sktie.linear_model._path import Path
 from sktie.linear_model._updates import FISHER, UpdateMixin
 from sktie.solvers import SOLVERS
@@ -363,7 +370,8 @@ class TiedLogisticRegression(UpdateMixin, TiedLinearClassifier):
             dict,
             "array-like",
         ],
-        "C": [Interval(Real, 0, None, closed="right"), StrOptions({AUTO})],
+        # At least what has an inverse.
+        "C": [Interval(Real, TINY, None, closed="both"), StrOptions({AUTO})],
         "max_distance": [None, Interval(Real, 0, None, closed="left")],
         "decay": [StrOptions({"each", "shared"})],
         "tie_intercept": ["boolean", Interval(Real, 0, None, closed="both")],
@@ -473,7 +481,13 @@ class TiedLogisticRegression(UpdateMixin, TiedLinearClassifier):
         check_parameters(self, REMEDIES)
         with unchanged_on_error(self):
             previous = self._coefficients() if self.warm_start else None
-            rows = self._rows(X, y, sample_weight, sample_domain, X_unlabeled)
+            X = as_parts(self, X, labels=True)
+            rows: Any
+            if is_parted(X):
+                given = Given(X, y, sample_weight, sample_domain)
+                rows = self._read_parts(given, X_unlabeled)
+            else:
+                rows = self._read(X, y, sample_weight, sample_domain, X_unlabeled)
             with (
                 workers(self.n_jobs, rows.design.n_lanes) as crew,
                 fit_callbacks(self, X, y, self.max_iter) as callback,
@@ -481,20 +495,9 @@ class TiedLogisticRegression(UpdateMixin, TiedLinearClassifier):
                 self._fit_rows(rows, crew, previous, callback)
         return self
 
-    def _rows(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any,
-        sample_domain: Any,
-        X_unlabeled: Any,
-    ) -> Any:
-        """Read the training rows, at hand or in blocks."""
-        X = as_parts(self, X, labels=True)
-        if not is_parted(X):
-            return self._read(X, y, sample_weight, sample_domain, X_unlabeled)
-        check_unlabeled(self.pair, self.unlabeled, X_unlabeled, y)
-        given = Given(X, y, sample_weight, sample_domain)
+    def _read_parts(self, given: Given, X_unlabeled: Any) -> PartedRows:
+        """Look at training rows that come in blocks."""
+        check_unlabeled(self.pair, self.unlabeled, X_unlabeled, given.y)
         rows, domains, self.classes_ = read_parts(self, given, labels=True)
         self._forget(domains)
         graph = read_relations(self)

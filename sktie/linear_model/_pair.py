@@ -252,6 +252,8 @@ def _numbers(pair: tuple[Any, ...], kind: str) -> tuple[FloatArray, FloatArray]:
             f"coef as in coef_ and intercept as in intercept_ of a fitted {kind}."
         )
     try:
+        if any(np.iscomplexobj(part) for part in pair):
+            raise TypeError  # NumPy would drop the imaginary part
         coef: FloatArray = np.atleast_2d(np.asarray(pair[0], dtype=np.float64))
         intercept: FloatArray = np.atleast_1d(np.asarray(pair[1], dtype=np.float64))
     except (TypeError, ValueError):

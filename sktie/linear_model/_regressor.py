@@ -23,6 +23,7 @@ from sktie._parallel import Workers
 from sktie._row_sums import RowSums
 from sktie._tie import Tie, ToFixed, ToMean
 from sktie._typing import FloatArray, IntArray
+from sktie._validation import as_array, in_range, score_in_range
 from sktie.linear_model._base import TiedLinearModel
 from sktie.linear_model._pair import resolve_regressor
 from sktie.linear_model._parted import Given, as_parts, is_parted, read_parts
@@ -160,7 +161,7 @@ class TiedLinearRegressor(RegressorMixin, TiedLinearModel):
         )
         weight = check_weight(sample_weight, X)
         self._flat_target = y.ndim == 1
-        y = np.asarray(y.reshape(len(y), -1), dtype=X.dtype)
+        y = as_array("y", y.reshape(len(y), -1), X.dtype)
         self._check_target(y, weight)
         bounds, order = np.array([0, X.shape[0]]), None
         for name in STALE:
@@ -251,7 +252,8 @@ class TiedLinearRegressor(RegressorMixin, TiedLinearModel):
         ndarray of shape (n_samples,) or (n_samples, n_targets)
             Predictions, in the shape of the y of `fit`.
         """
-        found = self._inverse_link(self._raw(X, sample_domain))
+        raw = in_range(self._raw, X, sample_domain)
+        found: FloatArray = in_range(self._inverse_link, raw)
         return found[:, 0] if self._flat_target else found
 
     def score(
@@ -276,7 +278,7 @@ class TiedLinearRegressor(RegressorMixin, TiedLinearModel):
             At most 1; 0 for the mean of y. The mean over the targets.
         """
         predicted = self.predict(X, sample_domain=sample_domain)
-        return float(r2_score(y, predicted, sample_weight=sample_weight))
+        return score_in_range(r2_score, y, predicted, sample_weight=sample_weight)
 
     def domain_estimator(self, label: Any) -> Any:
         """Return a plain regressor for one domain.

@@ -147,7 +147,8 @@ class TiedRidge(RidgeUpdates):
         Log evidence at these, up to a constant. Only where a strength was "auto".
     sigma2_ : float or ndarray of shape (n_targets,)
         Estimated variance of the noise: the minimum of the objective over the sum of
-        the weights less the number of coefficients that no penalty holds.
+        the weights less the number of coefficients that no penalty holds; NaN where
+        that is not positive.
     tie_gap_ : float
         Largest absolute deviation of a tied coefficient or intercept from what it
         is tied to; 0 where nothing is tied.

@@ -11,6 +11,7 @@ from scipy.special import stdtrit
 
 from sktie._tie import ToFixed
 from sktie._typing import FloatArray
+from sktie._validation import in_range, overflow_noted
 from sktie.linear_model._inference import Estimates
 from sktie.linear_model._path import NoMinimum
 from sktie.linear_model._regressor import TiedLinearRegressor
@@ -224,7 +225,7 @@ class RidgeInference(TiedLinearRegressor):
         """
         multiple = self._multiple(coverage)
         design, members = self._placed(X, sample_domain)
-        predicted = design.predict(members).astype(np.float64)
+        predicted = in_range(design.predict, members).astype(np.float64)
         known = self._curvature
         unit = np.empty(len(predicted))
         n_known = len(known["members"])
@@ -241,9 +242,18 @@ class RidgeInference(TiedLinearRegressor):
                     rows = rows - known["points"][domain]
                     if covariance.shape[0] > rows.shape[1]:
                         rows = self._with_ones(rows)
-                unit[place] = np.einsum("ij,ij->i", rows @ covariance, rows) + alone
-        variance = np.maximum(unit, 0) + float(bool(noise))
-        width = multiple * np.sqrt(np.multiply.outer(variance, self.sigma2_))
+                with overflow_noted():  # what comes of it is checked below
+                    own = np.einsum("ij,ij->i", rows @ covariance, rows)
+                unit[place] = own + alone
+        if not isinstance(noise, (bool, np.bool_)):
+            raise ValueError(
+                f"noise={noise!r}; expected True or False. Use True for new targets, "
+                "False for their means."
+            )
+        variance = np.maximum(unit, 0) + float(noise)
+        width = in_range(
+            lambda: multiple * np.sqrt(np.multiply.outer(variance, self.sigma2_))
+        )
         width = width.reshape(predicted.shape)
         lower = (predicted - width).astype(self.coef_.dtype)
         upper = (predicted + width).astype(self.coef_.dtype)
@@ -267,7 +277,8 @@ class RidgeInference(TiedLinearRegressor):
                 "excluded. Use 0.95 for intervals of 95 %."
             )
         self._check_kept()
-        return float(stdtrit(self._curvature["left"], 0.5 + 0.5 * coverage))
+        # Not 1 - 1 near coverage 1.
+        return -float(stdtrit(self._curvature["left"], 0.5 * (1 - float(coverage))))
 
     def _unit_covariance(self, place: int | None) -> FloatArray:
         """Return the covariance of coefficients and intercept for noise of 1."""

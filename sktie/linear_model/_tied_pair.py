@@ -12,11 +12,16 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import (
     ClassifierTags,
     RegressorTags,
+    assert_all_finite,
     check_array,
     check_X_y,
     get_tags,
 )
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import (
+    check_consistent_length,
+    check_is_fitted,
+    column_or_1d,
+)
 
 from sktie._compat import (
     WRAPPER_FRAMES,
@@ -41,7 +46,12 @@ from sktie._row_sums import RowSums
 from sktie._scalar_loss import ByDomain
 from sktie._tie import Tie, TiedCoordinates, ToMean
 from sktie._typing import Array, FloatArray, IntArray, Solver
-from sktie._validation import check_parameters, unchanged_on_error
+from sktie._validation import (
+    check_parameters,
+    in_range,
+    score_in_range,
+    unchanged_on_error,
+)
 from sktie.linear_model._base import REMEDIES
 from sktie.linear_model._forms import FORMS, Form, fitted, form_of
 from sktie.linear_model._solving import fastest, settled
@@ -320,6 +330,8 @@ class TiedPair(CallbackSupportMixin, MetaEstimatorMixin, VersionedEstimator):
                 "numbers; expected one column of numbers. Write the classes of the "
                 "other model as numbers too, such as 0 and 1."
             )
+        if numeric:
+            assert_all_finite(y, input_name="y")  # None became NaN
         weight = check_weight(sample_weight, X)
         self.domains_, index = order_domains(domains, self.domains)
         order, bounds = group_rows(index, 2)
@@ -441,7 +453,7 @@ class TiedPair(CallbackSupportMixin, MetaEstimatorMixin, VersionedEstimator):
         if fit_intercept:
             members = np.column_stack([members, self.intercept_])
         design = Design(X, bounds, order=order, skip=skip, fit_intercept=fit_intercept)
-        raw = design.predict(members[:, np.newaxis])[:, 0]
+        raw = in_range(design.predict, members[:, np.newaxis])[:, 0]
         classes = [getattr(own, "classes_", None) for own in self.estimators_]
         kinds = [raw.dtype if own is None else own.dtype for own in classes]
         found = np.empty(len(raw), np.result_type(*kinds))
@@ -473,13 +485,16 @@ class TiedPair(CallbackSupportMixin, MetaEstimatorMixin, VersionedEstimator):
             D^2, on its rows alone.
         """
         predicted, index = self._predicted(X, sample_domain)
-        y = np.asarray(y)
-        weight = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight)
+        y = column_or_1d(y)
+        check_consistent_length(y, predicted)
+        weight = check_weight(sample_weight, np.empty((len(y), 1)))
+        weight = np.ones(len(y)) if weight is None else weight
         total = 0.0
         for k, estimator in enumerate(self.estimators_):
             own = index == k
             if weight[own].sum() > 0:
                 form = FORMS[type(estimator)]
-                score = form.score(y[own], predicted[own], weight[own])
+                held = y[own], predicted[own], weight[own]
+                score = score_in_range(form.score, *held)
                 total += float(weight[own].sum()) * score
         return total / float(weight.sum())

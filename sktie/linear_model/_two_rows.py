@@ -11,6 +11,7 @@ from sktie._design import Design
 from sktie._domains import Domains
 from sktie._scalar_loss import ByDomain
 from sktie._typing import Array, FloatArray, IntArray
+from sktie._validation import as_array
 from sktie.linear_model._forms import Form
 
 
@@ -79,7 +80,10 @@ def order_domains(domains: Domains | None, given: Any) -> tuple[Array, IntArray]
             "cross-validation, stratify by domain; for more domains of one form, use "
             "TiedLogisticRegression."
         )
-    wanted = found if given is None else list(given)
+    if isinstance(given, str) or np.ndim(as_array("domains", given)) != 1:
+        wanted = found if given is None else [given]
+    else:
+        wanted = list(given)
     if sorted(map(str, wanted)) != sorted(map(str, found)):
         raise ValueError(
             f"domains={given!r}, but {domains.source} holds {found}; expected these "

@@ -143,12 +143,15 @@ class HoldingOut(BaseEstimator):
                     self._tell((i, 0), (0, float(values[i]), 0.0), score, callback)
             for place, stop in self._walk(path) if at_once is None else ():
                 try:
-                    raw, refitted = path.without_each_row(stop)
+                    # A fit that ran out of steps may leave no numbers: no score.
+                    with np.errstate(invalid="ignore"):
+                        raw, refitted = path.without_each_row(stop)
+                        shown = path.public(stop, raw)[back]
+                        score = scores.add(place, shown, held)
                 except NoMinimum as error:
                     self.failures_[self._setting(place)] = str(error)
                     continue
                 self.refits_[in_design[refitted]] += 1
-                score = scores.add(place, path.public(stop, raw)[back], held)
                 self._tell(place, stop.progress, score, callback)
             self.n_refitted_ = int(self.refits_.sum())
             return scores
@@ -252,7 +255,8 @@ class HoldingOut(BaseEstimator):
             # Positions of the user's, among all rows; only known ones are scored.
             place = np.full(data.n_rows, -1)
             place[places] = np.arange(len(places))
-            pairs = [(place[train], place[test]) for train, test in self.cv_]
+            folds = positions_of(self.cv_, data.n_rows)
+            pairs = [(place[train], place[test]) for train, test in folds]
             found = [(train[train >= 0], test[test >= 0]) for train, test in pairs]
         if not found:
             raise ValueError(
@@ -373,7 +377,12 @@ def grid_of_ties(
     ties: Any, weakest: float = WEAKEST, strongest: float = STRONGEST
 ) -> FloatArray:
     """Return the strengths to try, ascending, 0 and infinity among them."""
-    if isinstance(ties, Integral):
+    if isinstance(ties, Integral) and not isinstance(ties, bool):
+        if ties < 2:
+            raise ValueError(
+                f"ties={ties}; expected at least 2 strengths, 0 and infinity among "
+                "them. Use ties=10, or list the strengths."
+            )
         return _even(weakest, strongest, int(ties) - 2).copy()
     given = strengths_of("ties", ties)
     if (given < 0).any():
@@ -382,6 +391,55 @@ def grid_of_ties(
             "inf (shared). Drop the negative ones."
         )
     return _with_limits(given)
+
+
+def positions_of(cv: Any, n_rows: int) -> list[tuple[IntArray, IntArray]]:
+    """Return the folds that a user gave as positions of rows, or as masks.
+
+    Parameters
+    ----------
+    cv : iterable of pairs
+        Training and test rows of each fold.
+    n_rows : int
+        How many rows there are.
+    """
+    found: list[tuple[IntArray, IntArray]] = []
+    try:
+        pairs = [(np.asarray(train), np.asarray(test)) for train, test in cv]
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"cv={cv!r}; expected a number of folds, a splitter, or pairs (training "
+            "rows, test rows) of arrays of positions. Pass cv=5, or a list of pairs."
+        ) from None
+    for pair in pairs:
+        both = []
+        for part in pair:
+            rows = part
+            if part.dtype == bool and part.shape == (n_rows,):
+                rows = np.flatnonzero(part)
+            good = rows.ndim == 1 and (rows.dtype.kind in "iu" or not rows.size)
+            if not good or (
+                rows.size and not -n_rows <= rows.min() <= rows.max() < n_rows
+            ):
+                raise ValueError(
+                    f"cv has a fold with the rows {_shown(part)}; expected positions "
+                    f"from 0 to {n_rows - 1}, as whole numbers in one row. Take them "
+                    "from splitter.split(X, y) of the same X."
+                )
+            both.append(rows.astype(np.intp) % n_rows)
+        if not all(rows.size for rows in both):
+            raise ValueError(
+                f"cv has a fold of {both[0].size} training and {both[1].size} test "
+                "rows; expected some of both. Drop this fold."
+            )
+        found.append((both[0], both[1]))
+    return found
+
+
+def _shown(part: Any) -> str:
+    """Return some of an array, for a message."""
+    first = str(part.ravel()[:4].tolist())
+    return f"{first[:-1]}, ...] (shape {part.shape}, dtype {part.dtype})"
 
 
 def _with_limits(strengths: FloatArray) -> FloatArray:

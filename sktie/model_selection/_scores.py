@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, final
 
 import numpy as np
@@ -149,6 +150,17 @@ def _brier(raw: FloatArray, y: IntArray) -> FloatArray:
 ROWWISE = {"neg_log_loss": _log_loss, "accuracy": _hits, "neg_brier_score": _brier}
 
 
+def check_one_scorer(scoring: Any) -> None:
+    """Check that a score is named, or worked out by something callable."""
+    plain = callable(scoring) and not isinstance(scoring, type)
+    if scoring is not None and not isinstance(scoring, str) and not plain:
+        raise ValueError(
+            f"scoring={scoring!r}; expected the name of a scorer, a callable "
+            "(estimator, X, y), or None. Use one of "
+            "sklearn.metrics.get_scorer_names()."
+        )
+
+
 def check_rowwise(scoring: Any) -> None:
     """Check that rows which are left out one by one can be scored.
 
@@ -239,7 +251,7 @@ class GridScores(ABC):
             predicted, y = self._known(raw, held.y)
             rows = np.arange(len(y))[:, np.newaxis]
             try:
-                score = float(self._scorer(predicted, rows, y))
+                score = self._scorer(predicted, rows, y)
             except AttributeError as missing:
                 raise ValueError(
                     f"scoring={self._scorer!r} asks for more than the predictions of "
@@ -247,8 +259,13 @@ class GridScores(ABC):
                     "numbers are those of predict, such as 'r2'; for anything else use "
                     "GridSearchCV."
                 ) from None
+            if not isinstance(score, Real):
+                raise ValueError(
+                    f"scoring={self._scorer!r} returned {score!r}; expected one "
+                    "number. Return a float, larger where predictions are better."
+                )
             self._folds[-1][place] = score
-            return score
+            return float(score)
         scores = self._rowwise(raw, held.y)
         mean, error = mean_and_error(scores, held.weight)
         self._folds[-1][place], self._errors[place] = mean, error
@@ -313,6 +330,7 @@ class Scores(GridScores):
     def __init__(
         self, scoring: Any, classes: Array, shape: tuple[int, int], n_domains: int
     ) -> None:
+        check_one_scorer(scoring)
         rowwise = ROWWISE.get(scoring or "neg_log_loss")
         scorer = None if rowwise else check_scoring(LogisticRegression(), scoring)
         super().__init__(rowwise, scorer, shape, n_domains)
@@ -342,6 +360,7 @@ class TargetScores(GridScores):
     def __init__(
         self, scoring: Any, flat: bool, shape: tuple[int, int], n_domains: int
     ) -> None:
+        check_one_scorer(scoring)
         rowwise = ROWWISE_TARGETS.get(scoring or "neg_mean_squared_error")
         scorer = None if rowwise else check_scoring(Ridge(), scoring)
         super().__init__(rowwise, scorer, shape, n_domains)
@@ -364,6 +383,7 @@ class CountScores(GridScores):
     """
 
     def __init__(self, scoring: Any, shape: tuple[int, int], n_domains: int) -> None:
+        check_one_scorer(scoring)
         default = "neg_mean_poisson_deviance"
         rowwise = deviances if (scoring or default) == default else None
         scorer = None if rowwise else check_scoring(Ridge(), scoring)
@@ -390,6 +410,7 @@ def choose(
     slack : float, default=EQUAL
         Relative difference below which scores are equal.
     """
+    means = np.where(np.isnan(means), -np.inf, means)  # no score is the worst
     best = means.max()
     equal = means >= best - slack * abs(best)
     tie = int(np.flatnonzero(equal.any(axis=0))[-1])

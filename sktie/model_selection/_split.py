@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from numbers import Integral
 from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.model_selection import check_cv
+from sklearn.utils import column_or_1d
 
 from sktie._compat import n_samples_of
 from sktie._labels import labelled_rows
 from sktie._persistence import VersionedEstimator
 from sktie._typing import Array, IntArray
+from sktie._validation import as_array
+from sktie.model_selection._holding_out import positions_of
 
 
 class LabeledSplit(VersionedEstimator):
@@ -79,16 +83,20 @@ class LabeledSplit(VersionedEstimator):
                 "LabeledSplit got y=None; expected labels, some of them "
                 f"{self.unlabeled!r}. Pass y, or use KFold."
             )
-        y = np.asarray(y)
+        y = self._labels(y)
         self._check_length("X", X, y)
         self._check_length("groups", groups, y)
         chosen = labelled_rows(y, self.unlabeled)
         known, rest = np.flatnonzero(chosen), np.flatnonzero(~chosen)
         if groups is not None:
-            groups = np.asarray(groups)[known]
-        splitter = self._splitter(y[known])
+            groups = column_or_1d(as_array("groups", groups))[known]
+        known_y = y[known]
+        splitter = self._splitter(known_y)
         placeholder = np.zeros((len(known), 1))
-        for train, test in splitter.split(placeholder, y[known], groups):
+        folds = splitter.split(placeholder, known_y, groups)
+        if not hasattr(self.cv, "split") and not isinstance(self.cv, Integral):
+            folds = positions_of(folds, len(known))  # as the user gave them
+        for train, test in folds:
             yield np.sort(np.concatenate([known[train], rest])), known[test]
 
     def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
@@ -109,18 +117,42 @@ class LabeledSplit(VersionedEstimator):
             How many pairs `split` yields.
         """
         if y is not None:
-            chosen = labelled_rows(np.asarray(y), self.unlabeled)
-            X, y = np.zeros((int(chosen.sum()), 1)), np.asarray(y)[chosen]
-            groups = None if groups is None else np.asarray(groups)[chosen]
+            y = self._labels(y)
+            self._check_length("groups", groups, y)
+            chosen = labelled_rows(y, self.unlabeled)
+            X, y = np.zeros((int(chosen.sum()), 1)), y[chosen]
+            groups = (
+                None
+                if groups is None
+                else column_or_1d(as_array("groups", groups))[chosen]
+            )
         return int(self._splitter(y).get_n_splits(X, y, groups))
 
+    @staticmethod
+    def _labels(y: Any) -> Array:
+        """Return the labels as an array of one axis."""
+        return np.asarray(column_or_1d(as_array("y", y)))
+
     def _splitter(self, y: Any) -> Any:
+        if isinstance(self.cv, type):
+            raise ValueError(
+                f"cv={self.cv!r} is a class; expected a splitter. Make one: "
+                f"cv={self.cv.__name__}()."
+            )
         if isinstance(self.cv, Iterator):
             raise ValueError(
                 f"cv={self.cv!r} can be read only once, and a search reads the splits "
                 "more often. Pass a list: cv=list(...)."
             )
-        return check_cv(self.cv, y, classifier=True)
+        cv = 5 if self.cv is None else self.cv
+        if isinstance(cv, Iterable) and not isinstance(cv, str | list):
+            cv = list(cv)
+        if isinstance(cv, list) and not cv:
+            raise ValueError(
+                "cv has no folds; expected pairs of training and test positions. Pass "
+                "cv=5, or a list of pairs."
+            )
+        return check_cv(cv, y, classifier=True)
 
     @staticmethod
     def _check_length(name: str, values: Any, y: Array) -> None:

@@ -30,6 +30,8 @@ from sktie.nn import (
 )
 
 Plan: TypeAlias = list[dict[str, Any]]
+#: Numbers of one layer's kernels that no memory should be asked for.
+MOST_NUMBERS = 1 << 31
 #: Images that a tile has a multiple of.
 WHOLE = 16
 #: Bytes that a pass over a tile may work with. Smaller tiles fit into the caches; but
@@ -62,7 +64,7 @@ def plan_layers(
         how = parameters["global_pool"]
         maps.append({"kind": "global_pool", "how": how if how == "max" else "mean"})
     activation = parameters["activation"]
-    if not isinstance(activation, str):
+    if not isinstance(activation, str):  # one for each convolution
         activation = columns["activation"][-1] if filters else "relu"
     sizes = _as_tuple("hidden_layer_sizes", parameters["hidden_layer_sizes"])
     flat: Plan = [
@@ -94,7 +96,7 @@ def _heads(tie_pair: Any, n_domains: int | None) -> dict[str, Any]:
 def _as_tuple(name: str, value: Any) -> tuple[int, ...]:
     """Return counts as a tuple."""
     values = value if isinstance(value, (tuple, list, np.ndarray)) else (value,)
-    numbers = tuple(values)
+    numbers = tuple(values) if np.ndim(values) else (values,)
     if not all(_is_count(number) for number in numbers):
         raise ValueError(
             f"{name}={value!r}; expected a tuple of whole numbers of at least 1, one "
@@ -122,7 +124,7 @@ def _one_each(name: str, value: Any, n_layers: int) -> list[Any]:
         values = [value] * n_layers
     accepts, expected = PER_LAYER[name]
     for each in values:
-        if not accepts(each):
+        if not np.isscalar(each) or not accepts(each):
             raise ValueError(
                 f"{name}={value!r}; expected {expected} for all layers, or a "
                 "tuple with one for each."
@@ -223,6 +225,12 @@ def _convolution(
                 f"Convolution {k} has kernel_size={size} and padding='valid', but its "
                 f"input has {name} {n_in}. Use padding='same', a smaller kernel, or "
                 "less pooling and smaller strides in the layers before it."
+            )
+        if size**2 * channels * part["filters"] > MOST_NUMBERS:
+            raise ValueError(
+                f"Convolution {k} has kernel_size={size} and {part['filters']} filters "
+                f"of {channels} channels: a kernel of more than {MOST_NUMBERS:,} "
+                f"numbers for an input of {name} {n_in}. Use smaller kernels."
             )
         n_out = Axis.outputs(n_in, size, stride, part["padding"])
         pool = min(pool, n_out)

@@ -12,13 +12,14 @@ from sklearn.base import (
     TransformerMixin,
     clone,
 )
-from sklearn.metrics import accuracy_score
 from sklearn.utils.validation import check_is_fitted
 
 from sktie._domains import of_domains
+from sktie._labels import accuracy
 from sktie._loss import most_probable, probability
 from sktie._parallel import workers
 from sktie._typing import Array, FloatArray, IntArray
+from sktie._validation import in_range
 from sktie.neural_network._architecture import (
     Plan,
     build_network,
@@ -108,7 +109,7 @@ class FittedConvolutions(
         ndarray of shape (n_samples,)
             Class labels.
         """
-        index = most_probable(self._raw(X, sample_domain))
+        index = most_probable(in_range(self._raw, X, sample_domain))
         return np.asarray(self.classes_[index])
 
     def predict_proba(self, X: Any, *, sample_domain: Any = None) -> FloatArray:
@@ -126,7 +127,7 @@ class FittedConvolutions(
         ndarray of shape (n_samples, n_classes)
             Probabilities, in the order of ``classes_``.
         """
-        return probability(self._raw(X, sample_domain))
+        return probability(in_range(self._raw, X, sample_domain))
 
     def predict_log_proba(self, X: Any, *, sample_domain: Any = None) -> FloatArray:
         """Return the logarithm of the probability of each class.
@@ -144,7 +145,7 @@ class FittedConvolutions(
             The logarithm of `predict_proba`; -inf where that is 0.
         """
         with np.errstate(divide="ignore"):
-            return np.log(probability(self._raw(X, sample_domain)))
+            return np.log(probability(in_range(self._raw, X, sample_domain)))
 
     def score(
         self, X: Any, y: Any, sample_weight: Any = None, *, sample_domain: Any = None
@@ -168,7 +169,7 @@ class FittedConvolutions(
             Share of the rows that `predict` gets right.
         """
         predicted = self.predict(X, sample_domain=sample_domain)
-        return float(accuracy_score(y, predicted, sample_weight=sample_weight))
+        return accuracy(y, predicted, sample_weight)
 
     def transform(self, X: Any) -> FloatArray:
         """Return the features that the output layer sees.

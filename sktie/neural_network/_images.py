@@ -48,7 +48,7 @@ def read_images(
     """
     given: tuple[int, ...] | None = None
     if not is_frame(X) and not hasattr(X, "ndim"):
-        X = np.asarray(X)
+        X = check_array(X, dtype=None, ensure_2d=False, allow_nd=True)
     if not options.get("reset", True) and not cut:
         _check_many(estimator, X)
     if getattr(X, "ndim", 2) > 2:

@@ -8,9 +8,11 @@ import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from sktie._labels import accuracy
 from sktie._loss import most_probable, probability
 from sktie._persistence import VersionedEstimator
 from sktie._typing import Array, FloatArray
+from sktie._validation import in_range
 from sktie.neural_network._objective import hidden_units
 
 
@@ -45,7 +47,7 @@ class FittedMLP(ClassifierMixin, VersionedEstimator):
         ndarray of shape (n_samples,)
             Class labels.
         """
-        index = most_probable(self._raw(X))
+        index = most_probable(in_range(self._raw, X))
         return np.asarray(self.classes_[index])
 
     def predict_proba(self, X: Any) -> FloatArray:
@@ -61,7 +63,7 @@ class FittedMLP(ClassifierMixin, VersionedEstimator):
         ndarray of shape (n_samples, n_classes)
             Probabilities, in the order of ``classes_``.
         """
-        return probability(self._raw(X))
+        return probability(in_range(self._raw, X))
 
     def predict_log_proba(self, X: Any) -> FloatArray:
         """Return the logarithm of the probability of each class.
@@ -78,3 +80,22 @@ class FittedMLP(ClassifierMixin, VersionedEstimator):
         """
         with np.errstate(divide="ignore"):
             return np.log(self.predict_proba(X))
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the accuracy on the given rows.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows.
+        y : array-like of shape (n_samples,)
+            True labels.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
+
+        Returns
+        -------
+        float
+            Share of the rows that `predict` gets right.
+        """
+        return accuracy(y, self.predict(X), sample_weight)

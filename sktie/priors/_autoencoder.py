@@ -25,7 +25,7 @@ from sktie._compat import (
 from sktie._labels import check_weight
 from sktie._rows import canonical_rows, drop_zero_weight
 from sktie._typing import Auto, FloatArray, RandomState
-from sktie._validation import check_parameters
+from sktie._validation import check_parameters, unchanged_on_error
 from sktie.nn import OPTIMIZERS, Trained, glorot_uniform, progress
 from sktie.priors._encoder import EncoderPrior
 from sktie.priors._reconstruction import Reconstruction
@@ -249,26 +249,29 @@ class AutoencoderPrior(CallbackSupportMixin, EncoderPrior):
             The fitted prior itself.
         """
         check_parameters(self, REMEDIES)
-        X = validate_data(self, X, dtype=[np.float64, np.float32])
-        weight = check_weight(sample_weight, X)
-        rows, weight, _ = canonical_rows(
-            *drop_zero_weight(X, weight),
-            at_least=self.n_components if self.activation == "softmax" else 0,
-        )
-        rng = check_random_state(self.random_state)
-        # In float64, as a long sum of float32 loses the mean of far-off rows.
-        wide = weight.astype(np.float64)
-        mean = np.average(rows, axis=0, weights=wide).astype(X.dtype)
-        rows = rows - mean
-        problem, theta, temperatures = self._start(rows, weight, rng)
-        trained: list[Trained] = []
-        with fit_callbacks(self, X, y, self.max_iter * len(temperatures)) as callback:
-            for temperature in temperatures:
-                problem = replace(problem, temperature=temperature)
-                trained.append(self._train(problem, theta, rng, callback))
-                theta = trained[-1].theta
-        self._store(problem, trained, mean)
-        self._warn(trained)
+        with unchanged_on_error(self):
+            X = validate_data(self, X, dtype=[np.float64, np.float32])
+            weight = check_weight(sample_weight, X)
+            rows, weight, _ = canonical_rows(
+                *drop_zero_weight(X, weight),
+                at_least=self.n_components if self.activation == "softmax" else 0,
+            )
+            rng = check_random_state(self.random_state)
+            # In float64, as a long sum of float32 loses the mean of far-off rows.
+            wide = weight.astype(np.float64)
+            mean = np.average(rows, axis=0, weights=wide).astype(X.dtype)
+            rows = rows - mean
+            problem, theta, temperatures = self._start(rows, weight, rng)
+            trained: list[Trained] = []
+            with fit_callbacks(
+                self, X, y, self.max_iter * len(temperatures)
+            ) as callback:
+                for temperature in temperatures:
+                    problem = replace(problem, temperature=temperature)
+                    trained.append(self._train(problem, theta, rng, callback))
+                    theta = trained[-1].theta
+            self._store(problem, trained, mean)
+            self._warn(trained)
         return self
 
     def transform(self, X: Any) -> FloatArray:

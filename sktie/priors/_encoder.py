@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from sktie._labels import check_weight
 from sktie._persistence import VersionedEstimator
 from sktie._rows import canonical_rows, drop_zero_weight
 from sktie._typing import Array, FloatArray, Matrix
+from sktie._validation import as_array, overflow_noted
 from sktie.linear_model._softmax import softmax_regression
 from sktie.nn import ACTIVATIONS
 from sktie.priors._class_table import class_table, local_codes, one_hot, sharpen
@@ -140,7 +142,8 @@ class EncoderPrior(
         """
         rows = self._read(X, y_index, n_classes, sample_weight)
         X, targets, weight = self._lesson(*rows, n_classes)
-        return softmax_regression(X, targets, weight, C=ANCHOR_C)
+        with overflow_noted():
+            return softmax_regression(X, targets, weight, C=ANCHOR_C)
 
     def readout_anchor(
         self, X: Any, y_index: Any, n_classes: int, sample_weight: Any = None
@@ -170,7 +173,8 @@ class EncoderPrior(
         """
         rows = self._read(X, y_index, n_classes, sample_weight)
         X, targets, weight = self._lesson(*rows, n_classes)
-        return softmax_regression(self._units(X), targets, weight, C=READOUT_C)
+        with overflow_noted():
+            return softmax_regression(self._units(X), targets, weight, C=READOUT_C)
 
     def _read(
         self, X: Any, y_index: Any, n_classes: int, sample_weight: Any
@@ -188,7 +192,13 @@ class EncoderPrior(
                 f"X has {X.shape[1]} features, but this {type(self).__name__} was "
                 f"fitted on {self.n_features_in_}. Pass rows of the same columns."
             )
-        y_index = np.asarray(y_index)
+        whole = isinstance(n_classes, Integral) and not isinstance(n_classes, bool)
+        if not whole or not 0 < n_classes < np.iinfo(np.int32).max:
+            raise ValueError(
+                f"n_classes={n_classes!r}; expected a whole number, how many classes "
+                "y_index counts. Pass len(classes)."
+            )
+        y_index = as_array("y_index", y_index)
         if y_index.shape != (X.shape[0],) or y_index.dtype.kind != "i":
             raise ValueError(
                 f"y_index has shape {y_index.shape} and dtype {y_index.dtype}; "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal
 
@@ -17,7 +18,7 @@ from sktie._compat import Interval, StrOptions
 from sktie._labels import check_weight
 from sktie._rows import canonical_rows, drop_zero_weight
 from sktie._typing import Auto, FloatArray, IntArray, Matrix, RandomState
-from sktie._validation import check_parameters
+from sktie._validation import check_parameters, unchanged_on_error
 from sktie.priors._class_table import blocks, one_hot
 from sktie.priors._encoder import EncoderPrior
 from sktie.priors._temperature import (
@@ -252,16 +253,17 @@ class KMeansPrior(ClusterMixin, EncoderPrior):
         KMeansPrior
             The fitted prior itself.
         """
-        X, weight = self._read_rows(X, sample_weight, reset=True)
-        rows, mass, _ = drop_zero_weight(X, weight)
-        self._check_enough(rows.shape[0])
-        rows, mass, _ = canonical_rows(rows, mass, at_least=self.n_clusters)
-        found = self._clusterer(rows.shape[0]).fit(rows, sample_weight=mass)
-        self.n_iter_ = int(found.n_iter_)
-        self._online: Any = None
-        self._store(found.cluster_centers_, rows, mass, afresh=True)
-        self._label(X, weight)
-        self._variance = self._variance_within(rows, mass)
+        with unchanged_on_error(self):
+            X, weight = self._read_rows(X, sample_weight, reset=True)
+            rows, mass, _ = drop_zero_weight(X, weight)
+            self._check_enough(rows.shape[0])
+            rows, mass, _ = canonical_rows(rows, mass, at_least=self.n_clusters)
+            found = self._clusterer(rows.shape[0]).fit(rows, sample_weight=mass)
+            self.n_iter_ = int(found.n_iter_)
+            self._online: Any = None
+            self._store(found.cluster_centers_, rows, mass, afresh=True)
+            self._label(X, weight)
+            self._variance = self._variance_within(rows, mass)
         return self
 
     def partial_fit(
@@ -287,35 +289,41 @@ class KMeansPrior(ClusterMixin, EncoderPrior):
         KMeansPrior
             The prior itself.
         """
-        first = not hasattr(self, "cluster_centers_")
-        X, weight = self._read_rows(X, sample_weight, reset=first)
-        rows, mass, _ = drop_zero_weight(X, weight)
-        if not first and self.n_clusters != self._k:
-            raise ValueError(
-                f"n_clusters={self.n_clusters}, but this prior has {self._k} clusters, "
-                "which partial_fit can only move. Call fit for another number."
-            )
-        if first:
-            self._check_enough(rows.shape[0])
-            self._online, self.n_iter_ = self._minibatch(self.init), 0
-        elif self._online is None:
-            # The centres as a first batch, each as heavy as its rows, stay in place.
-            # Nor is a small one moved elsewhere, which suits a start and not an end.
-            self._online = self._minibatch(
-                self.cluster_centers_, reassignment_ratio=0.0
-            )
-            held = self._mass > 0
-            self._online.partial_fit(
-                self.cluster_centers_, sample_weight=np.where(held, self._mass, 1e-12)
-            )
-        self._online.partial_fit(rows, sample_weight=mass)
-        self.n_iter_ += 1
-        # Few rows say where centres go, but not how far rows are spread around them.
-        afresh = first or rows.shape[0] >= 2 * self._k
-        self._store(self._online.cluster_centers_.copy(), rows, mass, afresh)
-        self._label(X, weight)
-        if afresh:
-            self._variance = self._variance_within(rows, mass)
+        with unchanged_on_error(self):
+            first = not hasattr(self, "cluster_centers_")
+            X, weight = self._read_rows(X, sample_weight, reset=first)
+            rows, mass, _ = drop_zero_weight(X, weight)
+            if not first and self.n_clusters != self._k:
+                raise ValueError(
+                    f"n_clusters={self.n_clusters}, but this prior has {self._k} "
+                    "clusters, which partial_fit can only move. Call fit for another "
+                    "number."
+                )
+            if first:
+                self._check_enough(rows.shape[0])
+                self._online, self.n_iter_ = self._minibatch(self.init), 0
+            elif self._online is None:
+                # The centres as a first batch, each as heavy as its rows, stay in
+                # place. Nor is a small one moved elsewhere, which suits a start and
+                # not an end.
+                self._online = self._minibatch(
+                    self.cluster_centers_, reassignment_ratio=0.0
+                )
+                held = self._mass > 0
+                self._online.partial_fit(
+                    self.cluster_centers_,
+                    sample_weight=np.where(held, self._mass, 1e-12),
+                )
+            # On a copy: what a failed step leaves of it is forgotten.
+            self._online = deepcopy(self._online)
+            self._online.partial_fit(rows, sample_weight=mass)
+            self.n_iter_ += 1
+            # Few rows say where centres go, but not how far rows are spread around.
+            afresh = first or rows.shape[0] >= 2 * self._k
+            self._store(self._online.cluster_centers_.copy(), rows, mass, afresh)
+            self._label(X, weight)
+            if afresh:
+                self._variance = self._variance_within(rows, mass)
         return self
 
     def transform(self, X: Any) -> Any:
@@ -406,10 +414,11 @@ class KMeansPrior(ClusterMixin, EncoderPrior):
                 f"The code has {code.shape[1]} columns; expected {self._k}, one for "
                 "each cluster, as transform returns."
             )
-        if code.min() < 0:
+        lowest = code.data if sp.issparse(code) else code
+        if lowest.min(initial=0) < 0:
             raise ValueError(
-                f"The code holds negative numbers, such as {code.min()}; expected what "
-                "transform returns."
+                f"The code holds negative numbers, such as {lowest.min()}; expected "
+                "what transform returns."
             )
         total = np.asarray(code.sum(axis=1)).reshape(-1, 1)
         # All distances equal: the triangle code is zero, and no centre stands out.

@@ -12,6 +12,7 @@ from scipy.optimize import brentq
 from scipy.special import entr, softmax
 
 from sktie._typing import FloatArray
+from sktie._validation import OUT_OF_RANGE
 
 #: Rows from which a temperature is computed.
 SAMPLE_ROWS = 1000
@@ -76,6 +77,8 @@ def auto_temperature(
     """
     floor = FLOOR * scale if scale > 0 else 1.0
     n_clusters = squared.shape[1]
+    if not np.isfinite(squared).all():
+        raise ValueError(OUT_OF_RANGE)
     # Relative to the nearest centre, so that no row underflows in all clusters.
     squared = squared - squared.min(axis=1, keepdims=True)
 
