@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from sktie._features import FeatureTie
-from sktie._persistence import SKOPS_TRUSTED_TYPES
+from sktie._persistence import SKOPS_TRUSTED_TYPES, load, save
 from sktie._tie import tying_penalty
 from sktie._version import __version__
 from sktie.linear_model import (
@@ -42,6 +42,8 @@ __all__ = [
     "TiedRidge",
     "TiedRidgeCV",
     "__version__",
+    "load",
+    "save",
     "tying_penalty",
 ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from inspect import signature
 from itertools import takewhile
 from typing import Any, TypeVar, cast
 
@@ -37,6 +38,13 @@ except ImportError:
         return method
 
     _with_callbacks = _as_it_is
+
+# scikit-learn >= 1.9 asks for a positive weight.
+_ALL_MAY_BE_ZERO = {
+    name: True
+    for name in signature(_check_sample_weight).parameters
+    if name == "allow_all_zero_weights"
+}
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -104,9 +112,9 @@ def sgd_optimizer(parameters: list[Any], learning_rate: float) -> Any:
 
 
 def check_sample_weight(sample_weight: Any, X: Any) -> Any:
-    """Return non-negative weights with the dtype of X, one a row."""
+    """Return non-negative weights with the dtype of X, one a row; all may be 0."""
     return _check_sample_weight(
-        sample_weight, X, dtype=X.dtype, ensure_non_negative=True
+        sample_weight, X, dtype=X.dtype, ensure_non_negative=True, **_ALL_MAY_BE_ZERO
     )
 
 

@@ -274,8 +274,8 @@ def _from_matrix(graph: Any, labels: tuple[Hashable, ...]) -> DomainGraph:
     if len(found):
         s, t = int(apart.row[found[0]]), int(apart.col[found[0]])
         raise ValueError(_asymmetric((labels[s], labels[t]), csr[s, t], csr[t, s]))
-    off = (matrix.row < matrix.col) & (matrix.data > 0)
-    graph = _assemble(labels, matrix.row[off], matrix.col[off], matrix.data[off])
+    above = matrix.row < matrix.col
+    graph = _assemble(labels, matrix.row[above], matrix.col[above], matrix.data[above])
     return DomainGraph(labels, n, graph.adjacency)
 
 

@@ -64,7 +64,7 @@ class Nesting:
     place: IntArray
     levels: tuple[Level, ...]
     exact: bool
-    lumped: FloatArray | None = None
+    lumped: FloatArray | None
 
 
 #: Levels up to which a forest is worth going through, one after the other.

@@ -13,7 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any, TypeVar
 
@@ -44,31 +44,41 @@ def _take_control() -> None:
 
 
 class _SerialBlas:
-    """Hold BLAS to one thread; the last of several concurrent holders lets go."""
+    """Hold BLAS to one thread; the last of several concurrent holders lets go.
+
+    Ctrl-C may come at any line: what a holder did is undone by its release even if it
+    was not done to the end, and what a release did not do is done by another one.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._holders = 0
-        self._before: list[int] = []
+        self._holders: set[object] = set()
+        #: Threads of each library before the first holder came.
+        self._before: list[int] | None = None
 
-    def __enter__(self) -> None:
+    def hold(self, holder: object) -> None:
+        """Hold BLAS until the holder releases it."""
         with self._lock:
-            if self._holders == 0:
+            self._holders.add(holder)
+            if self._before is None:
                 self._before = [library.num_threads for library in _blas()]
                 if any(number != 1 for number in self._before):
                     _take_control()
                     for library in _blas():
                         library.set_num_threads(1)
-            self._holders += 1
 
-    def __exit__(self, *exc_info: object) -> None:
+    def release(self, holder: object) -> None:
+        """Let go, unless there are other holders. To do it again does no harm."""
         with self._lock:
-            self._holders -= 1
-            if self._holders == 0 and any(number != 1 for number in self._before):
+            self._holders.discard(holder)
+            if self._holders or self._before is None:
+                return
+            if any(number != 1 for number in self._before):
                 _take_control()
                 for library, number in zip(_blas(), self._before, strict=True):
                     library.set_num_threads(number)
                 _take_control()
+            self._before = None
 
 
 _SERIAL_BLAS = _SerialBlas()
@@ -105,7 +115,7 @@ class Workers:
         if self._executor is None or len(items) < 2:
             return [function(item) for item in items]
         results: list[Any] = [None] * len(items)
-        failures: dict[int, Exception] = {}
+        failures: dict[int, BaseException] = {}
         left = deque(enumerate(items))
         # Threads begin with NumPy's defaults of what to do about overflow.
         floating: Any = {**np.geterr(), "call": np.geterrcall()}
@@ -119,14 +129,18 @@ class Workers:
                         return
                     try:
                         results[place] = function(item)
-                    except Exception as error:
+                    except BaseException as error:
                         failures[place] = error
                         left.clear()
 
         # The caller works too: of two threads, one alone has to be woken.
         n_helpers = min(self._n_helpers, len(items) - 1)
-        helpers = [self._executor.submit(work) for _ in range(n_helpers)]
+        helpers: list[Any] = []
         try:
+            # Without memory for a thread the system gives none; others do the work.
+            with suppress(RuntimeError):
+                for _ in range(n_helpers):
+                    helpers.append(self._executor.submit(work))
             work()
         finally:
             left.clear()
@@ -134,7 +148,11 @@ class Workers:
                 if not helper.cancel():
                     helper.exception()
         if failures:
-            raise failures[min(failures)]
+            try:
+                raise failures[min(failures)]
+            finally:
+                # Else these and the frames that they know would hold one another.
+                failures.clear()
         return results
 
 
@@ -146,10 +164,18 @@ def workers(n_jobs: int | None, n_lanes: int) -> Iterator[Workers]:
     its own threads cost more than they save.
     """
     threads = min(n_threads(n_jobs), n_lanes) if n_lanes > 1 else 1
-    with _SERIAL_BLAS:
-        if threads == 1:
-            yield Workers()
-            return
-        n_helpers = threads - 1  # The caller is a thread as well.
-        with ThreadPoolExecutor(n_helpers, thread_name_prefix="sktie") as executor:
-            yield Workers(executor, n_helpers)
+    n_helpers = threads - 1  # The caller is a thread as well.
+    holder = object()
+    try:
+        try:
+            _SERIAL_BLAS.hold(holder)
+            if n_helpers == 0:
+                yield Workers()
+                return
+            with ThreadPoolExecutor(n_helpers, thread_name_prefix="sktie") as executor:
+                yield Workers(executor, n_helpers)
+        finally:
+            _SERIAL_BLAS.release(holder)
+    finally:
+        # Again: a Ctrl-C may have come before the first line of the other.
+        _SERIAL_BLAS.release(holder)

@@ -130,7 +130,8 @@ class RelatedCoordinates:
         coefficient, over all members together.
     """
 
-    free_hub = False
+    #: Nothing is fixed: the mean is that of the members.
+    free_hub = True
 
     def __init__(
         self, tie: Tie, shape: tuple[int, int, int], curvature: FloatArray

@@ -222,7 +222,7 @@ class TiedSquares:
         untied = self._strengths[: len(member_decay)] == 0
         alone = n_open(self.penalty, untied & (member_decay == 0))
         if not self.free_hub:
-            flat = alone
+            flat = n_members * alone
         else:
             flat = n_open(self.penalty, (member_decay == 0) & (mean_decay == 0))
             flat += (n_members - 1) * alone

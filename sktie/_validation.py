@@ -107,13 +107,8 @@ def numbers_of_rows(name: str, given: Any, n_rows: int) -> FloatArray:
     return numbers.astype(np.float64)
 
 
-@contextmanager
-def overflow_noted() -> Iterator[list[str]]:
-    """Note where numbers overflow, instead of a warning; whoever asked checks them.
-
-    What is invalid after that, such as inf - inf, is part of it. On its own it warns.
-    """
-    noted: list[str] = []
+def _noting(noted: list[str]) -> Any:
+    """Return a context in which overflow is put down in a list."""
 
     def note(kind: str, flag: int) -> None:
         if kind == "overflow":
@@ -121,7 +116,17 @@ def overflow_noted() -> Iterator[list[str]]:
         elif not noted:
             warnings.warn(f"{kind} encountered", RuntimeWarning, stacklevel=2)
 
-    with np.errstate(over="call", invalid="call", call=note):
+    return np.errstate(over="call", invalid="call", call=note)
+
+
+@contextmanager
+def overflow_noted() -> Iterator[list[str]]:
+    """Note where numbers overflow, instead of a warning; whoever asked checks them.
+
+    What is invalid after that, such as inf - inf, is part of it. On its own it warns.
+    """
+    noted: list[str] = []
+    with _noting(noted):
         yield noted
 
 
@@ -161,30 +166,53 @@ def _is_ours(error: BaseException) -> bool:
     return last is not None and last.tb_frame.f_globals["__name__"].startswith("sktie")
 
 
-@contextmanager
-def unchanged_on_error(estimator: Any) -> Iterator[None]:
+class unchanged_on_error:
     """Give an estimator its fitted state back when a new fit fails.
 
     It fails too where numbers overflow and what is learned from them is not finite.
+
+    Not a generator: where Ctrl-C comes between the end of a fit and that of this
+    context, one would be closed with the traceback, and undo what was done since then.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Its attributes are put back; what they refer to must not be changed in place.
     """
-    before, noted = dict(vars(estimator)), []
-    try:
-        with overflow_noted() as noted:
-            yield
-        _check_learned(estimator)
-    except BaseException as error:
+
+    def __init__(self, estimator: Any) -> None:
+        self._estimator = estimator
+        self._noted: list[str] = []
+        self._noting = _noting(self._noted)
+
+    def __enter__(self) -> None:
+        self._before = dict(vars(self._estimator))
+        self._noting.__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: object
+    ) -> None:
+        self._noting.__exit__(None, None, None)
+        if error is None:
+            try:
+                _check_learned(self._estimator)
+            except ValueError:
+                self._put_back()
+                raise
+            return
+        self._put_back()
+        overflown = self._noted and isinstance(error, ValueError | ArithmeticError)
+        if isinstance(error, OverflowError) or (overflown and not _is_ours(error)):
+            raise ValueError(OUT_OF_RANGE) from error
+
+    def _put_back(self) -> None:
         # scikit-learn keeps the state of running callbacks here, and tidies it up.
         running = {
             name: value
-            for name, value in vars(estimator).items()
+            for name, value in vars(self._estimator).items()
             if name.startswith(("_callback", "_skl"))
         }
-        vars(estimator).clear()
-        vars(estimator).update(before | running)
-        overflown = noted and isinstance(error, ValueError | ArithmeticError)
-        if isinstance(error, OverflowError) or (overflown and not _is_ours(error)):
-            raise ValueError(OUT_OF_RANGE) from error
-        raise
+        self._estimator.__dict__ = self._before | running
 
 
 def checked_number(name: str, given: Any, count: int, what: str) -> int:

@@ -256,10 +256,15 @@ BAD = [
     ({"shares": [["age", 0]]}, NAMED, "feature 'age' appears twice"),
     ({"ties": [[0]]}, NUMBERED, "two features or more"),
     ({"ties": ["age"]}, NAMED, "holds 'age'.*groups"),
-    ({"ties": [3]}, NUMBERED, "holds 3.*groups"),
+    (
+        {"ties": [3]},
+        NUMBERED,
+        r"holds 3; .*groups .*as \['left', 'right'\] or .*-1\}\.$",
+    ),
     ({"ties": {0: 1, 1: -1}}, NUMBERED, "a list of groups"),
     ({"ties": FeatureTie([0, 1])}, NUMBERED, "a list of groups"),
     ({"ties": "age"}, NAMED, "a list of groups"),
+    ({"shares": np.array(3.0)}, NUMBERED, "a list of groups"),
     ({"ties": [{0: 1, 1: 0}]}, NUMBERED, "ratio 0 "),
     ({"ties": [{0: 1, 1: INF}]}, NUMBERED, "ratio inf"),
     ({"shares": [{0: 1, 1: np.nan}]}, NUMBERED, "ratio nan"),
@@ -304,3 +309,30 @@ BAD_TIES = [
 def test_strengths_that_cannot_be_read_are_an_error(tie, message):
     with pytest.raises(ValueError, match=message):
         read_strengths(tie, NAMED)
+
+
+MANY = [f"x{k:02}" for k in range(20)]
+
+
+@pytest.mark.parametrize(
+    ("n", "shown"),
+    [(5, r"'x04'\]"), (12, r"'x11'\]"), (13, r"'x11', '\.\.\.'\]")],
+)
+def test_messages_name_no_more_features_than_can_be_read(n, shown):
+    features = Features(n, np.array(MANY[:n], dtype=object))
+    with pytest.raises(ValueError, match=rf"no feature of X; it has .*{shown}\. Use"):
+        features.place("weight", "tie")
+
+
+@pytest.mark.parametrize(
+    ("n", "shown"),
+    [
+        (4, r"1 of 4 features \('x03'\)"),
+        (8, r"5 of 8 features \('x03', .*, 'x07'\)"),
+        (9, r"6 of 9 features \('x03', .*, 'x07', \.\.\.\)"),
+    ],
+)
+def test_of_features_without_a_strength_five_are_named(n, shown):
+    features = Features(n, np.array(MANY[:n], dtype=object))
+    with pytest.raises(ValueError, match=rf"tie has no strength for {shown}; exp"):
+        read_strengths({"x00": 1.0, "x01": 1.0, "x02": INF}, features)

@@ -304,3 +304,9 @@ def test_names_of_columns_must_be_those_of_fit():
     for wrong in (frame[["b", "a"]], frame.rename(columns={"b": "c"})):
         with pytest.raises(ValueError, match="feature names should match"):
             append_unlabeled(model, sample, wrong)
+
+
+def test_strings_and_numbers_do_not_mix():
+    y = np.array(["a", "b", 1, "a", 2.0, "b"], dtype=object)
+    with pytest.raises(ValueError, match=r"y mixes strings with float, int; expected"):
+        encode(y, unlabeled="none")

@@ -77,8 +77,9 @@ def test_the_covariance_is_the_best_of_all(T, n, rank):
 
 
 @pytest.mark.parametrize(("T", "n"), SHAPES)
-def test_gradient_and_hessian_are_those_of_the_minimum(T, n):
-    Z, D = deviations(T, n), deviations(T, n, seed=1)
+@pytest.mark.parametrize("rank", [None, 1])
+def test_gradient_and_hessian_are_those_of_the_minimum(T, n, rank):
+    Z, D = deviations(T, n, rank), deviations(T, n, seed=1)
     step = 1e-5
     slope = (least(Z + step * D) - least(Z - step * D)) / (2 * step)
     assert_allclose(2 * np.sum(relate(Z).solved() * D), slope, rtol=1e-6)

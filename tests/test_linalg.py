@@ -6,14 +6,20 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.linalg import block_diag, helmert
+from scipy.sparse.linalg import LinearOperator, cg
 
+from sktie import _linalg
 from sktie._linalg import (
     SMALL,
     BlockArrow,
     cholesky,
+    conjugate_step,
     inverse_factors,
+    loose_and_firm,
     lower_inverse,
+    rough_step,
 )
+from sktie._tie import Tie, ToMean
 
 INF = np.inf
 
@@ -374,3 +380,126 @@ def test_overflowing_hessian_is_refused():
     bad[2, 1, 1] = INF
     with pytest.raises(ValueError, match="Scale the features"):
         System(bad, np.ones(5)).solve(*System(hessians(), np.ones(5)).gradient())
+
+
+@pytest.mark.parametrize("largest", [1e6, 1.0, 1e-6])
+def test_pivots_below_rounding_count_as_rounding(largest):
+    eps = 2.0**-52
+    lu = np.diag([largest, 0.0, 1e-20 * largest, -1e-20 * largest, -3e-3 * largest])
+    lu[0, 1] = 5.0
+    before = lu.copy()
+    _linalg._lift_zero_pivots(lu)
+    small = eps * largest
+    expected = [largest, small, small, -small, -3e-3 * largest]
+    assert_allclose(np.diag(lu), expected, rtol=1e-12)
+    np.fill_diagonal(lu, np.diag(before))
+    assert_array_equal(lu, before)
+
+
+def test_ties_are_firm_from_the_mean_curvature_on():
+    hessians = np.array([np.diag([2.0, 4.0, 0.0, 1.0]), np.diag([4.0, 0.0, 2.0, 1.0])])
+    hessians[:, 0, 1] = hessians[:, 1, 0] = 0.5
+    share = np.array([0.0, 3.0, 1.0, 0.5])  # curvatures of 3, 5, 2 and 1.5
+    for strengths, firm in [
+        ([2.9, 4.9, 1.9, 0.0], []),
+        ([3.1, 4.9, 2.1, INF], [0, 2, 3]),
+        ([0.0, 5.1, 0.0, 1.6], [1, 3]),
+    ]:
+        tie = Tie(ToMean(), np.array(strengths))
+        found = loose_and_firm(hessians, tie.scale, tie.weight, share)
+        assert_array_equal(found[0], np.setdiff1d(range(4), firm))
+        assert_array_equal(found[1], firm)
+
+
+# Conjugate gradients
+
+
+def system(n=40):
+    """A definite matrix, a gradient, and a model that knows the diagonal alone."""
+    rng = np.random.default_rng(6)
+    root = rng.normal(size=(n, n)) * np.logspace(0, 1.5, n)
+    A = root.T @ root / n + np.eye(n)
+    return A, rng.normal(size=n), lambda residual: residual / np.diag(A)
+
+
+def iterates_of_scipy(A, gradient, model):
+    found = []
+    n = len(A)
+    M = LinearOperator((n, n), matvec=model)
+    cg(
+        A,
+        -gradient,
+        M=M,
+        rtol=1e-14,
+        maxiter=60,
+        callback=lambda x: found.append(1 * x),
+    )
+    return found
+
+
+@pytest.mark.parametrize("n_steps", [1, 2, 3, 10])
+def test_conjugate_steps_are_those_of_scipy(n_steps):
+    A, gradient, model = system()
+    told = []
+
+    def enough(residual, energy, decrease):
+        told.append((residual.copy(), energy, decrease))
+        return len(told) == n_steps
+
+    step = conjugate_step(lambda v: A @ v, gradient, model, enough)
+    expected = iterates_of_scipy(A, gradient, model)[:n_steps]
+    assert_allclose(step, expected[-1], rtol=1e-9, atol=1e-12)
+    # What is told is what is left of the system, and what was won so far.
+    for (residual, energy, decrease), x in zip(told, expected, strict=True):
+        left = -gradient - A @ x
+        assert_allclose(residual, left, rtol=1e-7, atol=1e-11)
+        assert_allclose(energy, left @ model(left), rtol=1e-7)
+        assert_allclose(decrease, -(gradient @ x + 0.5 * x @ A @ x), rtol=1e-9)
+
+
+def test_conjugate_steps_end_by_themselves():
+    A, gradient, model = system()
+    calls = []
+
+    def product(v):
+        calls.append(1)
+        return A @ v
+
+    step = conjugate_step(product, gradient, model, lambda *_: False)
+    assert_allclose(step, -np.linalg.solve(A, gradient), rtol=1e-10, atol=1e-13)
+    assert len(calls) <= 2 * len(A)
+
+
+def test_there_is_a_last_conjugate_step(monkeypatch):
+    monkeypatch.setattr(_linalg, "MAX_CONJUGATE_STEPS", 3)
+    A, gradient, model = system()
+    step = conjugate_step(lambda v: A @ v, gradient, model, lambda *_: False)
+    assert_allclose(step, iterates_of_scipy(A, gradient, model)[2], rtol=1e-9)
+
+
+def test_without_curvature_the_model_has_the_word():
+    _, gradient, model = system()
+    step = conjugate_step(np.zeros_like, gradient, model, lambda *_: False)
+    assert_array_equal(step, model(-gradient))
+
+
+def test_a_direction_without_curvature_is_not_followed():
+    # The second conjugate direction is flat to rounding: the first step stands.
+    A = np.diag([1.0, 1e-17])
+    gradient = np.array([1.0, 1e-3])
+    step = conjugate_step(lambda v: A @ v, gradient, lambda r: r, lambda *_: False)
+    assert_allclose(step, [-1.0, -1e-3], rtol=1e-5)
+
+
+@pytest.mark.parametrize("accuracy", [0.5, 0.1, 1e-3])
+def test_rough_steps_are_the_first_that_are_near_enough(accuracy):
+    A, gradient, model = system()
+    step = rough_step(lambda v: A @ v, gradient, model, accuracy)
+    lengths = [
+        np.sqrt(left @ model(left) / (gradient @ model(gradient)))
+        for x in iterates_of_scipy(A, gradient, model)
+        for left in [-gradient - A @ x]
+    ]
+    first = next(k for k, length in enumerate(lengths) if length <= accuracy)
+    expected = iterates_of_scipy(A, gradient, model)[first]
+    assert_allclose(step, expected, rtol=1e-9, atol=1e-12)

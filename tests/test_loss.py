@@ -13,6 +13,8 @@ from sktie._loss import (
     Multinomial,
     SoftMultinomial,
     classification_loss,
+    log_probability,
+    probability,
 )
 
 N_ROWS = 40
@@ -331,3 +333,21 @@ def test_loss_of_sure_rows_keeps_its_digits():
     assert value == pytest.approx(2 * np.exp(-40.0), rel=1e-12)
     rows = loss.expand(gradient.T)[:, 0]
     assert rows[0] == pytest.approx(-2 * np.exp(-40.0), rel=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n_outputs", [1, 3])
+def test_the_logarithm_is_zero_where_the_probability_is_one(dtype, n_outputs):
+    scores = np.arange(8.0, 40.0, 0.25)
+    raw = np.zeros((len(scores), n_outputs), dtype)
+    raw[:, 0] = scores
+    own = 1 if n_outputs == 1 else 0
+    log, chance = log_probability(raw)[:, own], probability(raw)[:, own]
+    assert log.dtype == dtype
+    others = np.exp(-scores) * (1 if n_outputs == 1 else 2)
+    eps = np.finfo(dtype).eps
+    assert_allclose(log, -np.log1p(others), atol=2 * eps, rtol=2 * eps)
+    if dtype == np.float32:
+        assert (chance == 1).any()
+        assert_array_equal(log[chance == 1], 0.0)
+    assert (log[others > 1.5 * eps] < 0).all()

@@ -331,6 +331,19 @@ def test_a_warm_start_is_a_start_near_the_end():
     assert model.n_iter_ < cold
 
 
+@pytest.mark.parametrize("solver", ["newton-cholesky", "lbfgs"])
+@pytest.mark.parametrize("tie", [0.0, 0.1, np.inf])
+def test_fits_begin_at_the_mean_count_along_graphs_too(tie, solver):
+    data = Data()
+    data.y = np.random.default_rng(0).poisson(np.exp(4 + 0.1 * data.X[:, 0])) + 0.0
+    settings = {"tie": tie, "solver": solver, "tol": 1e-6}
+    plain = data.fit(**settings)
+    graph = {("a", "b"): 2 / 3, ("b", "c"): 2 / 3, ("a", "c"): 2 / 3}
+    model = data.fit(graph=graph, **settings)
+    close(model.domain_coef_, plain.domain_coef_, atol=1e-2)
+    assert model.n_iter_ <= plain.n_iter_ + 1
+
+
 def test_it_works_in_pipeline_and_search():
     data = Data(n=300)
     X = np.column_stack([data.X, data.domain == "a"])
@@ -378,6 +391,13 @@ def test_rows_that_do_not_fit_are_errors_and_leave_the_model():
         TiedPoissonRegressor(alpha=-1).fit(data.X, data.y)
     with pytest.raises(ValueError, match=r"'tie' parameter.*one shared model"):
         TiedPoissonRegressor(tie="auto").fit(data.X, data.y)
+
+
+def test_exposures_may_be_python_numbers():
+    data = Data(exposed=True)
+    expected = data.fit()
+    data.exposure = np.array(data.exposure.tolist(), dtype=object)
+    assert_array_equal(data.fit().coef_, expected.coef_)
 
 
 def test_a_domain_without_events_needs_a_tie():

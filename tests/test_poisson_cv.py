@@ -153,6 +153,25 @@ def test_a_lone_event_is_a_failure_of_its_setting():
     assert np.isfinite(model.scores_[0, 1:]).all()
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_lone_event_of_all_rows_leaves_nothing_to_choose(weighted):
+    X, y, _, _ = rows(30)
+    weight = np.ones(30)
+    if weighted:  # the other event does not count
+        y[:], weight[7] = 0, 0
+        y[[4, 7]] = 2
+    else:
+        y[:] = 0
+        y[4] = 2
+    model = TiedPoissonRegressorCV(alphas=[0.1])
+    message = r"one row alone holds events; without it .* has no fit"
+    with pytest.raises(ValueError, match=message):
+        model.fit(X, y, weight)
+    free = model.set_params(fit_intercept=False)
+    free.fit(X, y, weight)
+    assert np.isfinite(free.scores_).all()
+
+
 @pytest.mark.parametrize(
     ("settings", "match"),
     [

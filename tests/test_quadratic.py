@@ -12,13 +12,13 @@ from sktie._design import Design
 from sktie._loss import classification_loss
 from sktie._parallel import Workers
 from sktie._problem import TiedProblem
-from sktie._quadratic import Quadratic
+from sktie._quadratic import Quadratic, QuadraticSum
 from sktie._row_sums import RowSums
 from sktie._tie import Tie, TiedCoordinates, ToFixed, ToMean
 from sktie.solvers import SOLVERS
 
 P = 4  # coefficients, the intercept included
-FORMS = ["dense", "sparse", "root", "sparse root", "all outputs"]
+FORMS = ["dense", "sparse", "root", "sparse root", "all outputs", "sum"]
 CASES = [
     # classes, members, fixed, strength of the tie, one decay of the mean
     pytest.param((2, 3, False, 2.0, False), id="domains"),
@@ -39,6 +39,12 @@ def quadratic_of(form, n_outputs, centre):
     if form == "all outputs":
         root = root_of(n_outputs * P)
         return Quadratic(root.T @ root, (n_outputs, P), centre), root.T @ root
+    if form == "sum":
+        parts = [
+            quadratic_of(own, n_outputs, centre) for own in ("root", "all outputs")
+        ]
+        (first, one), (second, other) = parts
+        return QuadraticSum(first, second), one + other
     dense = np.kron(np.eye(n_outputs), root.T @ root)
     kind = sp.csr_array if "sparse" in form else np.asarray
     matrix = root if "root" in form else root.T @ root
@@ -201,3 +207,9 @@ def test_no_quadratic_is_a_zero_one():
     zero = replace(problem, quadratic=Quadratic(np.zeros((P, P)), (1, P)))
     without = replace(problem, quadratic=None)
     assert zero.value_gradient(theta)[0] == without.value_gradient(theta)[0]
+
+
+@pytest.mark.parametrize("root", [True, False])
+def test_a_penalty_beyond_all_numbers_is_infinite(root):
+    members = np.full((1, 1, P), 1e200)
+    assert Quadratic(np.eye(P), (1, P), root=root).value(members) == np.inf

@@ -43,11 +43,16 @@ def adjacency(kind, n=12, seed=0):
     if kind == "two":
         A[: n // 2, : n // 2] = np.tril(np.ones((n // 2, n // 2)), -1)
         A[n // 2 + 1 :, n // 2] = 1.0
+    if kind == "unlike":  # a triangle, which is one cluster before the ring is
+        A[1, 0] = A[2, 0] = A[2, 1] = 1.0
+        for v in range(4, n):
+            A[v, v - 1] = 0.5
+        A[n - 1, 3] = 0.5
     return A + A.T
 
 
 FORESTS = ["tree", "forest", "path", "star", "empty"]
-KINDS = [*FORESTS, "fringe", "complete", "grid", "two"]
+KINDS = [*FORESTS, "fringe", "complete", "grid", "two", "unlike"]
 
 
 def graph_of(A, n_domains):
@@ -75,6 +80,7 @@ def test_forests_are_themselves_and_every_node_goes_once(kind):
     stop, n_roots = 0, 0
     for level in nesting.levels:
         assert (level.nodes.start, level.nodes.stop) == (stop, level.roots.start)
+        assert level.roots.stop > stop  # none is empty
         stop = level.roots.stop
         n_roots += level.roots.stop - level.roots.start
         assert (level.up >= stop).all()  # parents go later
@@ -156,6 +162,22 @@ def test_elimination_solves_the_system_of_a_forest(kind, n_members, name):
     )
     expected = (basis @ steps).reshape(len(A), 3)[:n_members]
     assert_allclose(found, expected, rtol=1e-6, atol=1e-6 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("shared", [[False, False], [False, True]], ids=["", "shared"])
+def test_levels_of_many_nodes_are_eliminated_in_parts(shared):
+    # Two hubs, of 200 leaves each, and a third that both are tied to.
+    n, shared = 403, np.array(shared)
+    A = np.zeros((n, n))
+    A[3:203, 0] = A[203:, 1] = np.linspace(0.5, 2.0, 200)
+    A[0, 2] = A[1, 2] = 3.0
+    A += A.T
+    H, strength = hessians(n, 2), np.where(shared, 0.0, [2.0, 1.0])
+    force = np.random.default_rng(1).normal(size=(n, 2))
+    found = Elimination(nest(sp.csr_array(A)), H, strength, shared).solve(force)
+    system, basis = dense_system(A, H, strength, shared)
+    steps = np.linalg.solve(basis.T @ system @ basis, basis.T @ force.ravel())
+    assert_allclose(found, (basis @ steps).reshape(n, 2), rtol=1e-8, atol=1e-10)
 
 
 CYCLIC = ["fringe", "complete", "grid", "two"]
@@ -240,7 +262,7 @@ def test_inverses_of_many_matrices_and_of_singular_ones():
 
 
 @pytest.mark.parametrize("n_domains", [16, 11])
-@pytest.mark.parametrize("kind", ["tree", "grid", "complete", "two"])
+@pytest.mark.parametrize("kind", ["tree", "grid", "complete", "two", "unlike"])
 class TestStructure:
     def test_penalty_is_the_least_over_members_without_rows(self, kind, n_domains):
         A = adjacency(kind, 16)

@@ -269,3 +269,33 @@ def test_scores_that_need_more_than_predictions_are_an_error(scoring, cv):
     X, y = rng.normal(size=(30, 2)), np.arange(30) % 2
     with pytest.raises(ValueError, match=r"scorer of these.*'r2'.*GridSearchCV"):
         TiedRidgeCV(cv=cv, scoring=scoring).fit(X, y)
+
+
+@pytest.mark.parametrize("domains", [False, True])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_unlike_scales_are_left_out_to_full_precision(fit_intercept, domains):
+    # Rounding takes the smaller axis, and the scores still see what it says.
+    rng = np.random.default_rng(0)
+    units = np.array([1.0, 1e-7])
+    Z = rng.normal(size=(30, 2))
+    y = Z @ [1.0, 2.0] + 0.5 * rng.normal(size=30) + 1.0
+    domain = np.arange(30) % 2
+    alphas = np.array([1e-17, 1e-14])
+    model = TiedRidgeCV(alphas=alphas, ties=[0.0], fit_intercept=fit_intercept)
+    model.fit(Z * units, y, **({"sample_domain": domain} if domains else {}))
+    for i, alpha in enumerate(alphas):
+        errors = np.empty(30)
+        for k in range(30):
+            rest = np.arange(30) != k
+            if domains:
+                rest &= domain == domain[k]
+            # In the units of Z the decay is alpha / units^2.
+            centre, level = Z[rest].mean(axis=0), y[rest].mean()
+            if not fit_intercept:
+                centre, level = np.zeros(2), 0.0
+            rows = np.vstack([Z[rest] - centre, np.diag(np.sqrt(alpha) / units)])
+            target = np.append(y[rest] - level, [0.0, 0.0])
+            coef = np.linalg.lstsq(rows, target, rcond=None)[0]
+            errors[k] = y[k] - level - (Z[k] - centre) @ coef
+        j = model.ties_.tolist().index(0.0) if domains else 0
+        assert model.scores_[i, j] == pytest.approx(-np.mean(errors**2), rel=1e-6)

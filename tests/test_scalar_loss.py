@@ -179,8 +179,10 @@ def test_cells_are_numbers_below_their_count(case):
 
 
 def test_events_and_classes_are_cells_and_scores_are_one():
-    assert_array_equal(Poisson().cells(COUNTS)[0], COUNTS > 0)
-    assert_array_equal(SquaredHinge().cells(SIGNS)[0], SIGNS > 0)
+    for loss, y in [(Poisson(), COUNTS), (SquaredHinge(), SIGNS)]:
+        cell, n_cells = loss.cells(y)
+        assert_array_equal(cell, y > 0)
+        assert n_cells == 2
     assert Squared().cells(SCORES)[1] == 1
     loss = ByDomain(Binomial(), Squared())
     cell, n_cells = loss.cells(MIXED)
@@ -265,5 +267,8 @@ def test_only_losses_that_can_be_zero_say_so():
 
 def test_other_losses_are_none_of_classes():
     assert of_classes(loss := Binomial()) is loss
-    with pytest.raises(TypeError, match=r"Poisson is no loss of classes; expected"):
+    with pytest.raises(
+        TypeError,
+        match=r"Poisson is no loss of classes; expected a classifier, such as TiedL",
+    ):
         of_classes(Poisson())

@@ -445,3 +445,39 @@ def test_choose_counts_what_every_pair_of_outputs_costs(n_outputs, expected):
     # 10000 rows of 20 features: with 40 classes L-BFGS took a third of the time.
     sizes = {"n_rows": 10_000, "n_members": 1, "n_coefs": 21}
     assert choose(entries=200_000, n_outputs=n_outputs, **sizes) == expected
+
+
+def test_small_problems_get_a_step_more():
+    # What a step costs decides alone: the problems are the same.
+    small, large = (
+        solve("newton-cholesky", make_cosh(curvature_work=work), tol=1e-4)
+        for work in (1e3, 1e9)
+    )
+    assert small.gap <= 1e-8 < large.gap <= 1e-4
+
+
+def test_statuses_say_what_happened():
+    said = {status: str(status.value) for status in Status}
+    assert "limit of iterations" in said[Status.MAX_ITER]
+    assert "within tol" in said[Status.CONVERGED]
+    assert len(set(said.values())) == len(Status)
+
+
+@pytest.mark.parametrize("entries", [1e6, 1e8])
+def test_choose_knows_that_a_pass_for_more_outputs_takes_longer(entries):
+    # Of as many parameters in all, and so of as large a Hessian.
+    chosen = {
+        n_outputs: [
+            choose(
+                entries=int(entries),
+                n_rows=5000,
+                n_members=3,
+                n_outputs=n_outputs,
+                n_coefs=size // n_outputs,
+            )
+            for size in range(80, 8000, 40)
+        ]
+        for n_outputs in (1, 2, 4)
+    }
+    newton = {k: names.count("newton-cholesky") for k, names in chosen.items()}
+    assert newton[1] < newton[2] < newton[4]

@@ -440,3 +440,8 @@ def test_clusters_help_where_labels_are_few():
     grid = {"model__tie": [0.0, 10.0]}
     search = GridSearchCV(pipeline(), grid, cv=LabeledSplit(4)).fit(X, SEEN)
     assert search.score(X[REST], Y[REST]) > alone + 0.1
+
+
+def test_labels_must_be_given():
+    with pytest.raises(ValueError, match=r"got y=None; expected labels.*-1.*KFold"):
+        next(LabeledSplit(3).split(X, None))

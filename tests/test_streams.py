@@ -511,7 +511,7 @@ def test_what_needs_all_rows_at_hand_is_refused():
         with pytest.raises(ValueError, match=match):
             model.fit(rows, y)
         assert not hasattr(model, "coef_")
-    with pytest.raises(TypeError, match="was about to be read into memory"):
+    with pytest.raises(ValueError, match="TiedLogisticRegressionCV needs all rows"):
         TiedLogisticRegressionCV(pair=-1).fit(rows, y)
     with pytest.raises(TypeError, match="was about to be read into memory"):
         KMeans(3).fit(rows)

@@ -379,6 +379,64 @@ def instructions(results):
     return Table(table)
 
 
+def cluster_row(results):
+    """What one core does with a row."""
+    table = [["rows of a chunk", "value and gradient", "Hessian", "survey"]]
+    for layout, cell in _cells(results, "row "):
+        costs = (cell[kind] for kind in ("gradient", "Hessian", "survey"))
+        table.append([layout, *(f"{number(1e6 * own)} µs a row" for own in costs)])
+    return Table(table)
+
+
+def cluster_passes(results):
+    """Passes of fits over all rows, and over a sample."""
+    head = ["solver", "rows", "rows in the sample"]
+    head += ["all rows: gradients, Hessians", "sample: gradients, Hessians"]
+    table = [head]
+    for name, cell in _cells(results, "passes "):
+        counts = (
+            f"{cell[kind]}, {cell[f'Hessian{part}']}"
+            for kind, part in (("gradient", ""), ("gradient of sample", " of sample"))
+        )
+        rows = number(cell["rows"]), number(cell["sample"])
+        table.append([name.split()[0], *rows, *counts])
+    return Table(table)
+
+
+def cluster_plan(results):
+    """Seconds and bytes of passes, and seconds of fits."""
+    head = ["solver", "chunks", "passes", "computing", "a pass", "one of 20 takes"]
+    table = [[*head, "into the busiest worker", "whole fit"]]
+    for name, cell in _cells(results, "plan "):
+        solver, layout = name.split()
+        fit = quantity(cell["fit s"], "s")
+        for kind, own in cell.items():
+            if not isinstance(own, dict):
+                continue
+            times = own["compute s"], own["s"]["median"], own["s"]["p95"]
+            what = f"{own['passes']} times {kind}"
+            line = [solver, layout, what, *(quantity(t, "s") for t in times)]
+            table.append(
+                [*line, quantity(own["bytes into the busiest worker"], "B"), fit]
+            )
+            solver = layout = fit = ""
+    return Table(table)
+
+
+def cluster_here(results):
+    """Passes that were measured, beside the model."""
+    table = [["workers", "a pass for", "measured", "modelled", "without rows"]]
+    for name, cell in _cells(results, "cluster workers="):
+        for kind in ("gradient", "Hessian"):
+            if kind in cell:
+                own = cell[kind]
+                kinds = ("measured s", "modelled s", "without rows s")
+                table.append(
+                    [name, f"{kind}s", *(quantity(own[k], "s") for k in kinds)]
+                )
+    return Table(table)
+
+
 def esl(results):
     """The five networks of the book."""
     names = {
@@ -531,6 +589,10 @@ TABLES: dict[str, tuple[str, Callable[[dict], Table]]] = {
         "peers": peers,
         "scaling": scaling,
         "instructions": instructions,
+        "cluster row": cluster_row,
+        "cluster passes": cluster_passes,
+        "cluster plan": cluster_plan,
+        "cluster here": cluster_here,
         "esl": esl,
         "dial": dial,
     }.items()

@@ -31,6 +31,7 @@ from sktie.linear_model._base import REMEDIES
 from sktie.linear_model._graph import check_no_graph
 from sktie.linear_model._logistic import TiedLogisticRegression
 from sktie.model_selection import TiedLogisticRegressionCV
+from sktie.streams._apply import check_at_hand
 
 METHODS = ("auto", "bootstrap")
 #: Largest correction that is believed: a factor, either way.
@@ -332,6 +333,7 @@ def _read(
     """Return the rows that count, as float64."""
     if sample_weight is not None:
         _check_counts(sample_weight)
+    check_at_hand(X, "A test of compatibility")
     rows = model._read(X, y, sample_weight, sample_domain, None)
     if not hasattr(model, "domains_") or len(model.domains_) < 2:
         found = "no domains"

@@ -38,6 +38,7 @@ from sktie.model_selection._scores import (
     held_targets,
 )
 from sktie.model_selection._tied_cv import MOST_NUMBERS
+from sktie.streams._apply import check_at_hand
 
 #: Why the anchor of a prior leaves nothing to be scored.
 KNOWS = (
@@ -310,6 +311,7 @@ def _read_rows(
     check_no_graph(model, "Leave-one-out, of which paths and reports are made,", remedy)
     labels = kind.decay == "C"
     more = (None,) if labels else ()
+    check_at_hand(X, "A report of a tied model")
     rows = model._read(X, y, sample_weight, sample_domain, *more)
     if not model._has_tie:
         raise ValueError(

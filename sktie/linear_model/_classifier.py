@@ -17,7 +17,7 @@ from sktie._typing import Array, FloatArray
 from sktie._validation import in_range
 from sktie.linear_model._base import TiedLinearModel
 from sktie.linear_model._path import NoMinimum
-from sktie.streams._apply import by_blocks
+from sktie.streams._apply import at_hand, by_blocks
 
 
 def _scores(model: Any) -> FloatArray:
@@ -189,6 +189,7 @@ class TiedLinearClassifier(ClassifierMixin, TiedLinearModel):
             Share of the rows that `predict` gets right.
         """
         predicted = self.predict(X, sample_domain=sample_domain)
+        y, predicted, sample_weight = map(at_hand, (y, predicted, sample_weight))
         return accuracy(y, predicted, sample_weight)
 
     def domain_estimator(self, label: Any) -> LogisticRegression:

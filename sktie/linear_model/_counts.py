@@ -18,7 +18,7 @@ from sktie.linear_model._base import REMEDIES
 from sktie.linear_model._forms import check_counts
 from sktie.linear_model._path import NoMinimum, Path, Stop
 from sktie.linear_model._regressor import RegressionRows, TiedLinearRegressor
-from sktie.streams._apply import by_blocks
+from sktie.streams._apply import at_hand, by_blocks
 
 #: Appended to scikit-learn's message for a parameter out of range.
 POISSON_REMEDIES = {
@@ -118,6 +118,12 @@ class TiedCountRegressor(TiedLinearRegressor):
         count: FloatArray = in_range(np.multiply, rate, exposure.astype(rate.dtype))
         return count
 
+    @by_blocks(lambda self: self._no_numbers())
+    def _log_rate(self, X: Any, *, sample_domain: Any = None) -> FloatArray:
+        """Return the logarithm of what is expected of each row without exposure."""
+        log_rate: FloatArray = in_range(self._raw, X, sample_domain)[:, 0]
+        return log_rate
+
     def score(
         self,
         X: Any,
@@ -148,9 +154,14 @@ class TiedCountRegressor(TiedLinearRegressor):
             At most 1; 0 for one rate for all rows, as that of
             `sklearn.linear_model.PoissonRegressor`.
         """
-        raw = in_range(self._raw, X, sample_domain).astype(np.float64)
+        log_rate = at_hand(self._log_rate(X, sample_domain=sample_domain))
+        raw = log_rate.astype(np.float64)[:, np.newaxis]
         y = check_array(
-            y, ensure_2d=False, dtype=np.float64, input_name="y", estimator=self
+            at_hand(y),
+            ensure_2d=False,
+            dtype=np.float64,
+            input_name="y",
+            estimator=self,
         ).reshape(-1)
         if len(y) != len(raw):
             raise ValueError(
@@ -158,8 +169,8 @@ class TiedCountRegressor(TiedLinearRegressor):
                 "each row of X."
             )
         check_counts(y, "y")
-        weight = check_weight(sample_weight, raw)
-        exposure = check_exposure(sample_exposure, X)
+        weight = check_weight(at_hand(sample_weight), raw)
+        exposure = check_exposure(at_hand(sample_exposure), raw)
         loss = Poisson()
         with overflow_noted():
             if exposure is not None:

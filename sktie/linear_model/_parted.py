@@ -158,6 +158,11 @@ def read_parts(
     )
     with workers(model.n_jobs, MAX_LANES) as crew:
         later, digests = parts.survey(reading, crew)
+    if not any(digest.mass.any() for digest in digests):
+        raise ValueError(
+            "All sample weights are zero; expected at least one positive weight. "
+            "Leave sample_weight out to weigh all rows alike."
+        )
     skip = _name_columns(model, reading, parts)
     domains, domain_maps = _domains(reading, given, digests)
     classes, class_maps, factors = None, [None] * len(digests), None
@@ -167,11 +172,6 @@ def read_parts(
         )
     parts.number(list(zip(domain_maps, class_maps, strict=True)))
     cells = _cells(digests, domain_maps, class_maps, classes)
-    if not cells.weight.any():
-        raise ValueError(
-            "All sample weights are zero; expected at least one positive weight. "
-            "Leave sample_weight out to weigh all rows alike."
-        )
     dtype = np.dtype(np.result_type(*(digest.dtype for digest in digests)))
     squared: FloatArray | None = None
     if reading.squares:

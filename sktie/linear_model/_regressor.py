@@ -27,7 +27,7 @@ from sktie._validation import as_array, in_range, score_in_range
 from sktie.linear_model._base import TiedLinearModel
 from sktie.linear_model._pair import resolve_regressor
 from sktie.linear_model._parted import Given, as_parts, is_parted, read_parts
-from sktie.streams._apply import by_blocks
+from sktie.streams._apply import at_hand, by_blocks
 
 #: What an earlier fit may have set and this one need not.
 STALE = (
@@ -278,6 +278,7 @@ class TiedLinearRegressor(RegressorMixin, TiedLinearModel):
             At most 1; 0 for the mean of y. The mean over the targets.
         """
         predicted = self.predict(X, sample_domain=sample_domain)
+        y, predicted, sample_weight = map(at_hand, (y, predicted, sample_weight))
         return score_in_range(r2_score, y, predicted, sample_weight=sample_weight)
 
     def domain_estimator(self, label: Any) -> Any:

@@ -19,6 +19,7 @@ from sktie.linear_model._pair import feature_order, last_step
 from sktie.linear_model._ridge_inference import RidgeInference
 from sktie.linear_model._ridge_path import RidgePath, RidgeStop
 from sktie.linear_model._updates import FISHER, check_metric, is_its_own_past
+from sktie.streams._apply import in_batches
 
 #: Appended to scikit-learn's message for a parameter out of range.
 REMEDIES = {
@@ -168,6 +169,7 @@ class RidgeUpdates(RidgeInference):
         return mass, mean, gram
 
     @available_if(is_its_own_past)
+    @in_batches
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Update the model by a batch of rows; needs ``store_covariance=True``.
 
@@ -185,7 +187,8 @@ class RidgeUpdates(RidgeInference):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows of the batch.
+            Rows of the batch. Streams and dask collections (see `sktie.streams`) are
+            a batch for each of their blocks.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Targets.
         sample_weight : array-like of shape (n_samples,), default=None

@@ -57,6 +57,7 @@ from sktie.linear_model._forms import FORMS, Form, fitted, form_of
 from sktie.linear_model._solving import fastest, settled
 from sktie.linear_model._two_rows import Side, TwoRows, encode_sides, order_domains
 from sktie.solvers import SOLVERS, SolverResult, Status
+from sktie.streams._apply import check_at_hand
 
 PAIR_REMEDIES = {
     "tie": "Use tie=0 for separate models, tie=np.inf for one shared vector, anything "
@@ -275,6 +276,7 @@ class TiedPair(CallbackSupportMixin, MetaEstimatorMixin, VersionedEstimator):
             The fitted model itself.
         """
         check_parameters(self, PAIR_REMEDIES)
+        check_at_hand(X, type(self).__name__)
         with unchanged_on_error(self):
             forms = self._forms()
             rows = self._read(forms, X, y, sample_weight, sample_domain)

@@ -20,6 +20,7 @@ from sktie._validation import check_parameters, unchanged_on_error
 from sktie.linear_model._base import REMEDIES
 from sktie.linear_model._inference import InferenceMixin
 from sktie.linear_model._pair import resolve_precision
+from sktie.streams._apply import in_batches
 
 #: The metric of the pair's own curvature, in place of the identity.
 FISHER = "fisher"
@@ -146,6 +147,7 @@ class UpdateMixin(InferenceMixin):
     """`partial_fit`: each batch is tied to the model of those before it."""
 
     @available_if(is_its_own_past)
+    @in_batches
     def partial_fit(
         self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
     ) -> Self:
@@ -165,7 +167,8 @@ class UpdateMixin(InferenceMixin):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows of the batch.
+            Rows of the batch. Streams and dask collections (see `sktie.streams`) are
+            a batch for each of their blocks.
         y : array-like of shape (n_samples,)
             Class labels; batches after the first may lack classes.
         classes : array-like of shape (n_classes,), default=None

@@ -22,6 +22,7 @@ from sktie.linear_model._poisson import TiedPoissonRegressor
 from sktie.model_selection._holding_out import Data, HoldingOutNumbers
 from sktie.model_selection._scores import CountScores, GridScores
 from sktie.model_selection._tied_cv import MOST_NUMBERS
+from sktie.streams._apply import check_at_hand
 
 #: What is passed on to the model.
 PASSED = (
@@ -258,6 +259,12 @@ class TiedPoissonRegressorCV(HoldingOutNumbers, TiedCountRegressor):
             The fitted model itself.
         """
         check_parameters(self, POISSON_REMEDIES)
+        check_at_hand(
+            X,
+            type(self).__name__,
+            "Choose the strengths on a sample of the rows, and give them to "
+            "TiedPoissonRegressor.",
+        )
         exposure = check_exposure(sample_exposure, X)
         if exposure is not None:
             y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")

@@ -18,6 +18,7 @@ from sktie.model_selection._scores import (
     GridScores,
     TargetScores,
 )
+from sktie.streams._apply import check_at_hand
 
 #: What is passed on to the model.
 PASSED = (
@@ -240,6 +241,11 @@ class TiedRidgeCV(HoldingOutNumbers, RidgeInference):
             The fitted model itself.
         """
         check_parameters(self, REMEDIES)
+        check_at_hand(
+            X,
+            type(self).__name__,
+            "Choose the strengths on a sample of the rows, and give them to TiedRidge.",
+        )
         self._choose(Data(X, y, sample_weight, sample_domain))
         return self
 

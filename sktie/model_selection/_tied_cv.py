@@ -33,6 +33,7 @@ from sktie.model_selection._scores import (
     check_rowwise,
     held_rows,
 )
+from sktie.streams._apply import check_at_hand
 
 #: Numbers that the Hessians of leave-one-out may hold.
 MOST_NUMBERS = 1 << 27
@@ -304,6 +305,12 @@ class TiedLogisticRegressionCV(HoldingOut, InferenceMixin, TiedLinearClassifier)
             The fitted model itself.
         """
         check_parameters(self, REMEDIES)
+        check_at_hand(
+            X,
+            type(self).__name__,
+            "Choose the strengths on a sample of the rows, and give them to "
+            "TiedLogisticRegression.",
+        )
         self._check_cv()
         self._choose(Data(X, y, sample_weight, sample_domain, (X_unlabeled,)))
         return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
@@ -9,12 +10,15 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from sktie._compat import available_if, fit_callbacks, with_callbacks
+from sktie._files import PathLike
 from sktie._parallel import workers
 from sktie._typing import Auto, ClassWeight, HandleUnknown, RandomState
 from sktie._validation import check_parameters, unchanged_on_error
 from sktie.neural_network._conv_parameters import CONSTRAINTS, REMEDIES
 from sktie.neural_network._conv_training import TrainedConvolutions
 from sktie.neural_network._image_loss import N_LANES
+from sktie.nn import check_checkpoint
+from sktie.streams._apply import check_at_hand, in_batches
 
 
 def _steps_by_batches(estimator: Any) -> bool:
@@ -150,6 +154,10 @@ class SharedConvClassifier(TrainedConvolutions):
         What is computed in: "auto" takes float64 where X in `fit` is, else float32.
     warm_start : bool, default=False
         Whether to start from the last fit, where it had the same classes and layers.
+    checkpoint : str, os.PathLike or None, default=None
+        Folder for the state of a training while it runs, with batches and a
+        ``random_state``: one that was killed goes on from there when `fit` is called
+        again, and ends with the same bits. See Notes. Not used by `partial_fit`.
     n_jobs : int or None, default=None
         Threads; None takes the cores that BLAS may use. It does not change the result.
     random_state : int, RandomState or None, default=None
@@ -235,7 +243,12 @@ class SharedConvClassifier(TrainedConvolutions):
     column: scikit-learn passes ``sample_domain`` to few places (see the page "Domains
     in pipelines").
 
-    Ctrl-C ends the training with the parameters of that moment, and a warning.
+    Ctrl-C ends the training with the parameters of that moment, and a warning. A
+    ``checkpoint`` is written after an epoch, at most every 10 seconds, and removed
+    when `fit` has ended by itself. Its name is made from the rows and the parameters,
+    and the code of a callable ``augment``, which must draw from the generator alone:
+    fits of clones and of searches may share the folder, and others never go on from
+    it.
 
     Rows of weight zero are dropped, equal rows merged, and the rest ordered by value
     before training, up to 16 million numbers in X: so the order of rows does not
@@ -299,6 +312,7 @@ class SharedConvClassifier(TrainedConvolutions):
         class_weight: ClassWeight = None,
         dtype: Literal["auto", "float32", "float64"] = "auto",
         warm_start: bool = False,
+        checkpoint: PathLike | None = None,
         n_jobs: int | None = None,
         random_state: RandomState = None,
         verbose: int = 0,
@@ -334,6 +348,7 @@ class SharedConvClassifier(TrainedConvolutions):
         self.class_weight = class_weight
         self.dtype = dtype
         self.warm_start = warm_start
+        self.checkpoint = checkpoint
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
@@ -379,6 +394,13 @@ class SharedConvClassifier(TrainedConvolutions):
             The fitted model itself.
         """
         check_parameters(self, REMEDIES)
+        check_checkpoint(self, self.solver)
+        check_at_hand(
+            X,
+            "SharedConvClassifier.fit",
+            "Call partial_fit(X, y, classes=...) once for each epoch: it trains on "
+            "block after block.",
+        )
         with unchanged_on_error(self):
             previous = self._previous() if self.warm_start else None
             for name in ("_optimizer", "_rng"):  # Of partial_fit.
@@ -402,9 +424,11 @@ class SharedConvClassifier(TrainedConvolutions):
                 self._store(problem, trained)
             self._warn(trained)
             self.t_ = self.n_iter_ * len(problem.y)
+        trained.forget()
         return self
 
     @available_if(_steps_by_batches)
+    @in_batches
     def partial_fit(
         self,
         X: Any,
@@ -417,7 +441,8 @@ class SharedConvClassifier(TrainedConvolutions):
         """Train the network by one pass over some rows.
 
         The scale of the pixels is that of the rows of the first call. Steps are of
-        the constant size ``learning_rate_init``.
+        the constant size ``learning_rate_init``. Streams and dask collections (see
+        `sktie.streams`) are a call for each of their blocks.
 
         Parameters
         ----------
@@ -450,7 +475,8 @@ class SharedConvClassifier(TrainedConvolutions):
                     "The layers differ from those of the calls of partial_fit before. "
                     "Give the model its parameters back, or start with a new one."
                 )
-            seed = getattr(self, "_rng", self.random_state)
+            # Copies: what fails leaves those of the calls before as they were.
+            seed = deepcopy(getattr(self, "_rng", None)) or self.random_state
             rng = self._rng = check_random_state(seed)
             if first:
                 self._measure(rows, None)
@@ -459,9 +485,17 @@ class SharedConvClassifier(TrainedConvolutions):
                 problem = self._problem(rows, rng, crew)
                 theta = self._start(problem, previous, rng)
                 # Of no use to another solver.
-                moments = getattr(self, "_optimizer", {}).get(self.solver)
+                moments = deepcopy(getattr(self, "_optimizer", {}).get(self.solver))
                 trained = self._train(
-                    problem, None, theta, rng, None, 1, schedule=None, optimizer=moments
+                    problem,
+                    None,
+                    theta,
+                    rng,
+                    None,
+                    1,
+                    schedule=None,
+                    optimizer=moments,
+                    kept=False,
                 )
                 seen = 0 if first else self.t_
                 curve = [*self.loss_curve_, *trained.loss_curve]

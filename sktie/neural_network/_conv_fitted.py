@@ -34,10 +34,16 @@ from sktie.neural_network._conv_rows import ReadingConvolutions
 from sktie.neural_network._image_loss import even_tiles, predict_raw
 from sktie.neural_network._images import Images, Scale
 from sktie.nn import Network
+from sktie.streams._apply import at_hand, by_blocks
 
 #: Multiplications of a prediction, some 10 ms, from which a second thread is worth its
 #: start and its own notes of the passes.
 LEAST_WORK = 300_000_000
+
+
+def _chances(model: Any) -> FloatArray:
+    """Return no rows of what `predict_proba` returns."""
+    return np.empty((0, len(model.classes_)), model._dtype)
 
 
 class FittedConvolutions(
@@ -94,6 +100,7 @@ class FittedConvolutions(
         shared._count()
         return shared
 
+    @by_blocks(lambda self: self.classes_[:0])
     def predict(self, X: Any, *, sample_domain: Any = None) -> Array:
         """Return the most probable class of each row.
 
@@ -112,6 +119,7 @@ class FittedConvolutions(
         index = most_probable(in_range(self._raw, X, sample_domain))
         return np.asarray(self.classes_[index])
 
+    @by_blocks(_chances)
     def predict_proba(self, X: Any, *, sample_domain: Any = None) -> FloatArray:
         """Return the probability of each class.
 
@@ -129,6 +137,7 @@ class FittedConvolutions(
         """
         return probability(in_range(self._raw, X, sample_domain))
 
+    @by_blocks(_chances)
     def predict_log_proba(self, X: Any, *, sample_domain: Any = None) -> FloatArray:
         """Return the logarithm of the probability of each class.
 
@@ -169,8 +178,10 @@ class FittedConvolutions(
             Share of the rows that `predict` gets right.
         """
         predicted = self.predict(X, sample_domain=sample_domain)
+        y, predicted, sample_weight = map(at_hand, (y, predicted, sample_weight))
         return accuracy(y, predicted, sample_weight)
 
+    @by_blocks(lambda self: np.empty((0, self._n_features_out), self._dtype))
     def transform(self, X: Any) -> FloatArray:
         """Return the features that the output layer sees.
 

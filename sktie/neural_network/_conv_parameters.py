@@ -5,6 +5,7 @@ Those with one value for each layer are checked where there are layers.
 
 from __future__ import annotations
 
+import os
 from numbers import Integral, Real
 from typing import Any
 
@@ -52,6 +53,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "class_weight": [None, dict, StrOptions({"balanced"})],
     "dtype": [StrOptions({"auto", "float32", "float64"})],
     "warm_start": ["boolean"],
+    "checkpoint": [None, str, os.PathLike],
     "n_jobs": [None, Integral],
     "random_state": ["random_state"],
     "verbose": ["verbose"],

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import accumulate
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -151,6 +151,15 @@ class ImageLoss:
     def accuracy(self, theta: FloatArray) -> float:
         """Return the weighted share of the rows that are classified right."""
         return share_right(self, self.raw(theta))
+
+    def contents(self) -> Iterator[Any]:
+        """Yield all that the objective depends on but the estimator's parameters."""
+        images, scale = self.images, self.images.scale
+        yield images.shape, images.dtype.str, scale.offset, scale.scale, scale.margin
+        yield from images.blocks()
+        yield self.y, self.weight, self.domain
+        yield [array.anchor for array in self.arrays]
+        yield None if self.rng is None else self.rng.bit_generator.state
 
     @cached_property
     def total(self) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -249,6 +250,12 @@ class Images:
         """Return pixels of some images (n_images, height, width, channels)."""
         chosen = rows if self.index is None else self.index[rows]
         return np.asarray(self.pixels[chosen]).reshape(-1, *self.shape)
+
+    def blocks(self) -> Iterator[Array]:
+        """Yield pixels of all images, some at a time."""
+        size = max(BLOCK_NUMBERS // math.prod(self.shape), 1)
+        for start in range(0, len(self), size):
+            yield self.raw(np.arange(start, min(start + size, len(self))))
 
     def read(self, rows: Any, out: FloatArray) -> None:
         """Put some images on their scale into (height, channels, width, n_images)."""

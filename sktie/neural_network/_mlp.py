@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal
@@ -20,6 +21,7 @@ from sktie._compat import (
     fit_callbacks,
     with_callbacks,
 )
+from sktie._files import PathLike
 from sktie._labels import Sample, append_unlabeled, encode_sample
 from sktie._loss import ClassLoss, classification_loss
 from sktie._prior import (
@@ -40,7 +42,8 @@ from sktie.neural_network._objective import (
     tied_layer,
 )
 from sktie.neural_network._trainer import train
-from sktie.nn import ACTIVATIONS, Trained, glorot_uniform
+from sktie.nn import ACTIVATIONS, Trained, check_checkpoint, glorot_uniform
+from sktie.streams._apply import check_at_hand
 
 REMEDIES = {
     "pair": "Use None, KMeansPrior(...), AutoencoderPrior(...), or "
@@ -122,6 +125,10 @@ class TiedMLPClassifier(CallbackSupportMixin, FittedMLP):
         mistakes. None: every label is a class.
     warm_start : bool, default=False
         Whether to start from the last fit, where it had the same classes and layers.
+    checkpoint : str, os.PathLike or None, default=None
+        Folder for the state of a training while it runs, with ``solver="adam"`` and a
+        ``random_state``: one that was killed goes on from there when `fit` is called
+        again, and ends with the same bits. See Notes.
     verbose : int, default=0
         Print the loss of every iteration if positive.
     random_state : int, RandomState or None, default=None
@@ -185,6 +192,11 @@ class TiedMLPClassifier(CallbackSupportMixin, FittedMLP):
     before training, up to 16 million numbers in X (65536 rows of a sparse X): so the
     order of rows does not matter, nor whether one is given twice or with weight 2.
 
+    A ``checkpoint`` is written after an epoch, at most every 10 seconds, and removed
+    when `fit` has ended well. Its name is made from the rows and the parameters: fits
+    of clones and of searches may share the folder, and others never go on from it. A
+    prior is fitted again, and needs a ``random_state`` of its own to be the same.
+
     References
     ----------
     .. [1] I. Goodfellow, Y. Bengio, A. Courville (2016). Deep Learning, section 7.9.
@@ -234,6 +246,7 @@ class TiedMLPClassifier(CallbackSupportMixin, FittedMLP):
         "class_weight": [None, dict, StrOptions({"balanced"})],
         "unlabeled": [None, Integral, str],
         "warm_start": ["boolean"],
+        "checkpoint": [None, str, os.PathLike],
         "verbose": ["verbose"],
         "random_state": ["random_state"],
     }
@@ -258,6 +271,7 @@ class TiedMLPClassifier(CallbackSupportMixin, FittedMLP):
         class_weight: ClassWeight = None,
         unlabeled: int | str | None = None,
         warm_start: bool = False,
+        checkpoint: PathLike | None = None,
         verbose: int = 0,
         random_state: RandomState = None,
     ) -> None:
@@ -278,6 +292,7 @@ class TiedMLPClassifier(CallbackSupportMixin, FittedMLP):
         self.class_weight = class_weight
         self.unlabeled = unlabeled
         self.warm_start = warm_start
+        self.checkpoint = checkpoint
         self.verbose = verbose
         self.random_state = random_state
 
@@ -312,6 +327,8 @@ class TiedMLPClassifier(CallbackSupportMixin, FittedMLP):
             The fitted model itself.
         """
         check_parameters(self, REMEDIES)
+        check_checkpoint(self, self.solver)
+        check_at_hand(X, type(self).__name__)
         with unchanged_on_error(self):
             previous = self._previous() if self.warm_start else None
             everything = self._read(X, y, sample_weight, X_unlabeled)
@@ -332,6 +349,7 @@ class TiedMLPClassifier(CallbackSupportMixin, FittedMLP):
                 )
             self._warn(trained)
             self._store(problem, trained)
+        trained.forget()
         return self
 
     def _read(self, X: Any, y: Any, sample_weight: Any, X_unlabeled: Any) -> Sample:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol, TypeVar
@@ -101,6 +102,15 @@ class NetworkLoss:
         first, second = self.parameters(theta)
         units, _ = self._units(self.X, first, None)
         return share_right(self, units @ second[:, :-1].T + second[:, -1])
+
+    @property
+    def rng(self) -> None:
+        """Nothing is random in a step."""
+
+    def contents(self) -> Iterator[Any]:
+        """Yield all that the objective depends on but the estimator's parameters."""
+        yield self.X, self.y, self.weight
+        yield self.hidden.anchor, self.output.anchor
 
     @cached_property
     def total(self) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -9,7 +10,14 @@ import numpy as np
 
 from sktie._loss import ClassLoss, most_probable
 from sktie._typing import Array, FloatArray
-from sktie.nn import OPTIMIZERS, EarlyStopping, Trained, progress
+from sktie.nn import (
+    OPTIMIZERS,
+    Checkpoint,
+    EarlyStopping,
+    Trained,
+    checkpoint_for,
+    progress,
+)
 
 
 class Trainable(Protocol):
@@ -24,8 +32,15 @@ class Trainable(Protocol):
     ) -> tuple[float, FloatArray]:
         """Return value and gradient."""
 
+    @property
+    def rng(self) -> np.random.Generator | None:
+        """What is drawn at random in every step, if anything."""
+
     def accuracy(self, theta: FloatArray) -> float:
         """Return the share of the rows that are classified right."""
+
+    def contents(self) -> Iterator[Any]:
+        """Yield all that the objective depends on but the estimator's parameters."""
 
 
 class Weighted(Protocol):
@@ -62,6 +77,8 @@ def train(
     theta: FloatArray,
     *,
     callback: Any,
+    rng: np.random.RandomState,
+    kept: bool = True,
     **options: Any,
 ) -> Trained:
     """Return the trained parameters: those best on the rows held back, if there are.
@@ -72,13 +89,17 @@ def train(
     ----------
     estimator : estimator
         Has the parameters ``solver``, ``tol``, ``n_iter_no_change``,
-        ``learning_rate_init`` and ``verbose``.
+        ``learning_rate_init``, ``checkpoint`` and ``verbose``.
     problem, held_back : Trainable, Trainable or None
         What to minimise, and what to stop by.
     theta : ndarray of shape (size,)
         The start.
     callback : callable or None
         Hears of every iteration.
+    rng : RandomState
+        Draws the batches.
+    kept : bool, default=True
+        Whether the estimator's ``checkpoint`` is used.
     **options
         For the optimiser.
 
@@ -95,6 +116,9 @@ def train(
             held_back.accuracy, estimator.tol, estimator.n_iter_no_change
         )
         options["patience"] = np.inf
+    checkpoint = None
+    if kept:
+        checkpoint = _checkpoint(estimator, problem, held_back, theta, rng, stopping)
     trained = Trained(theta, [], True)
     if theta.size > 0:  # Infinite ties may hold all layers.
         trained = OPTIMIZERS[estimator.solver](
@@ -104,6 +128,8 @@ def train(
             after_step=progress(estimator.verbose, callback, stopping),
             n_rows=len(problem.y),
             learning_rate=estimator.learning_rate_init,
+            rng=rng,
+            checkpoint=checkpoint,
             **{"patience": estimator.n_iter_no_change} | options,
         )
     if stopping is None:
@@ -116,6 +142,24 @@ def train(
     estimator.validation_scores_ = stopping.scores
     estimator.best_validation_score_ = stopping.score(best)
     return replace(trained, theta=best)
+
+
+def _checkpoint(
+    estimator: Any,
+    problem: Trainable,
+    held_back: Trainable | None,
+    theta: FloatArray,
+    rng: np.random.RandomState,
+    stopping: EarlyStopping | None,
+) -> Checkpoint | None:
+    """Return where the training is kept, if anywhere."""
+    also: dict[str, Any] = {}
+    if problem.rng is not None:
+        also["noise"] = problem.rng
+    if stopping is not None:
+        also |= {"stopping": stopping, "patience": stopping.plateau}
+    rows = [one.contents() for one in (problem, held_back) if one is not None]
+    return checkpoint_for(estimator, rng, theta, *rows, **also)
 
 
 def _check_finite(estimator: Any, trained: Trained, numbers: Any) -> None:

@@ -80,16 +80,16 @@ def _kinds(plan: Plan) -> Plan:
 
 
 def _difference(plan: Plan, other: Plan) -> str:
-    """Return what two plans differ in."""
+    """Return the first difference of two plans that are not alike."""
     plan, other = _kinds(plan), _kinds(other)
     if len(plan) != len(other):
         return f"it has {len(plan)} layers, this has {len(other)}"
-    for k, (theirs, own) in enumerate(zip(plan, other, strict=True)):
-        for name in sorted({*theirs, *own}):
-            if theirs.get(name) != own.get(name):
-                values = f"{theirs.get(name)!r}, here {own.get(name)!r}"
-                return f"in layer {k} {name} is {values}"
-    return "nothing"
+    return next(
+        f"in layer {k} {name} is {theirs.get(name)!r}, here {own.get(name)!r}"
+        for k, (theirs, own) in enumerate(zip(plan, other, strict=True))
+        for name in sorted({*theirs, *own})
+        if theirs.get(name) != own.get(name)
+    )
 
 
 def layer_strengths(tie_pair: Any, n_layers: int) -> list[float]:

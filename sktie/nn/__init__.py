@@ -2,6 +2,7 @@
 
 from sktie.nn._activation import ACTIVATIONS, Backprop
 from sktie.nn._arena import Arena
+from sktie.nn._checkpoint import Checkpoint, check_checkpoint, checkpoint_for
 from sktie.nn._convolution import Axis, Convolution
 from sktie.nn._heads import DomainHeads
 from sktie.nn._layers import (
@@ -33,6 +34,7 @@ __all__ = [
     "Arena",
     "Axis",
     "Backprop",
+    "Checkpoint",
     "ConnectedLayer",
     "Convolution",
     "ConvolutionLayer",
@@ -48,6 +50,8 @@ __all__ = [
     "Plateau",
     "Scratch",
     "Trained",
+    "check_checkpoint",
+    "checkpoint_for",
     "glorot_uniform",
     "one_cycle",
     "progress",

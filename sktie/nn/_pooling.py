@@ -56,7 +56,7 @@ def _along(
 
 
 def largest(
-    places: Sequence[FloatArray], arena: Arena, learning: bool = True
+    places: Sequence[FloatArray], arena: Arena, learning: bool
 ) -> tuple[FloatArray, Callable[[FloatArray], None]]:
     """Return the largest of two arrays or more, entry by entry, and the way back.
 

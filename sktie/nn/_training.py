@@ -18,6 +18,7 @@ import scipy.optimize
 from sktie._compat import sgd_optimizer
 from sktie._typing import Array, FloatArray, IterationHook
 from sktie.nn._adam import Adam
+from sktie.nn._checkpoint import Checkpoint
 
 Objective: TypeAlias = Callable[[FloatArray, "Array | None"], tuple[float, FloatArray]]
 #: Called after every iteration with its number, the loss and theta; True ends training.
@@ -46,6 +47,8 @@ class Trained:
         With its moments, to go on from.
     interrupted : bool
         Whether the user ended it.
+    checkpoint : Checkpoint or None
+        Where its state is kept until it is of no use any more.
     """
 
     theta: FloatArray
@@ -53,6 +56,12 @@ class Trained:
     converged: bool
     optimizer: Any = None
     interrupted: bool = False
+    checkpoint: Checkpoint | None = None
+
+    def forget(self) -> None:
+        """Remove the checkpoint, unless the training could go on from it."""
+        if self.checkpoint is not None and not self.interrupted:
+            self.checkpoint.remove()
 
 
 @dataclass
@@ -82,7 +91,7 @@ class EarlyStopping:
     theta: FloatArray = field(default_factory=lambda: np.empty(0), init=False)
 
     def __post_init__(self) -> None:
-        self._plateau = Plateau(self.tol, self.patience)
+        self.plateau = Plateau(self.tol, self.patience)
 
     def __call__(self, theta: FloatArray) -> bool:
         """Score the parameters; return whether it is time to stop."""
@@ -90,7 +99,7 @@ class EarlyStopping:
         if not self.scores or score > max(self.scores):
             self.theta = theta.copy()
         self.scores.append(score)
-        return self._plateau(-score)
+        return self.plateau(-score)
 
 
 def progress(
@@ -185,12 +194,14 @@ def stochastic(
     shuffle: bool = True,
     optimizer: Any = None,
     keep_on_interrupt: bool = False,
+    checkpoint: Checkpoint | None = None,
 ) -> Trained:
     """Minimise over epochs of batches, drawn anew in each, by a first-order method.
 
     Ends when the loss of an epoch has not fallen by ``tol`` for ``patience`` epochs. A
     ``schedule`` takes the share of the training done to a factor of the learning rate.
-    An ``optimizer`` of an earlier call goes on where it was, with this learning rate.
+    An ``optimizer`` of an earlier call goes on where it was, with this learning rate;
+    and all goes on where a ``checkpoint`` says that it was.
     """
     size = AUTO_BATCH if batch_size == "auto" else int(batch_size)
     theta = theta.copy()
@@ -198,6 +209,13 @@ def stochastic(
     optimizer.learning_rate_init = optimizer.learning_rate = learning_rate
     plateau, curve = Plateau(tol, patience), list[float]()
     n_batches = -(-n_rows // size)
+    moving = {"theta": theta, "optimizer": optimizer, "rng": rng}
+    moving |= {"curve": curve, "plateau": plateau}
+    if checkpoint is not None:
+        checkpoint.restore(**moving)
+
+    def trained(converged: bool, interrupted: bool = False) -> Trained:
+        return Trained(theta, curve, converged, optimizer, interrupted, checkpoint)
 
     def epoch() -> float:
         order = rng.permutation(n_rows) if shuffle else np.arange(n_rows)
@@ -218,12 +236,14 @@ def stochastic(
         while len(curve) < max_iter:
             curve.append(epoch())
             if after_step(len(curve), curve[-1], theta) or plateau(curve[-1]):
-                return Trained(theta, curve, True, optimizer)
+                return trained(True)
+            if checkpoint is not None:
+                checkpoint.keep(**moving)
     except KeyboardInterrupt:
         if not keep_on_interrupt:
             raise
-        return Trained(theta, curve, False, optimizer, interrupted=True)
-    return Trained(theta, curve, False, optimizer)
+        return trained(False, interrupted=True)
+    return trained(False)
 
 
 def one_cycle(done: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from dataclasses import replace
 from numbers import Integral, Real
@@ -22,21 +23,31 @@ from sktie._compat import (
     fit_callbacks,
     with_callbacks,
 )
+from sktie._files import PathLike
 from sktie._labels import check_weight
 from sktie._rows import canonical_rows, drop_zero_weight
 from sktie._typing import Auto, FloatArray, RandomState
 from sktie._validation import check_parameters, unchanged_on_error
-from sktie.nn import OPTIMIZERS, Trained, glorot_uniform, progress
+from sktie.nn import (
+    OPTIMIZERS,
+    Trained,
+    check_checkpoint,
+    checkpoint_for,
+    glorot_uniform,
+    progress,
+)
 from sktie.priors._encoder import EncoderPrior
 from sktie.priors._reconstruction import Reconstruction
-from sktie.priors._temperature import FLOOR, auto_temperature, sample_rows
+from sktie.priors._temperature import (
+    FLOOR,
+    auto_temperature,
+    cooling,
+    sample_rows,
+)
+from sktie.streams._apply import by_blocks, check_at_hand
 
 #: Multiplications of one evaluation of the objective up to which L-BFGS is used.
 LBFGS_WORK = 1e9
-#: Factor between one temperature of the annealing and the next, and how many come
-#: before zero.
-COOLING = 4.0
-STEPS_TO_ZERO = 5
 
 REMEDIES = {
     "n_components": "Use a positive number of hidden units.",
@@ -100,6 +111,11 @@ class AutoencoderPrior(CallbackSupportMixin, EncoderPrior):
         units of their spread. Adam: what one epoch of ten must lower the loss by.
     max_iter : int, default=1000
         Most iterations of L-BFGS, or epochs; of each temperature.
+    checkpoint : str, os.PathLike or None, default=None
+        Folder for the state of a training while it runs, with ``solver="adam"`` and a
+        ``random_state``: one that was killed goes on from there when `fit` is called
+        again, and ends with the same bits. A file is written after an epoch, at most
+        every 10 seconds, and removed when `fit` has ended well.
     verbose : int, default=0
         Print the loss of every iteration if positive.
     random_state : int, RandomState or None, default=None
@@ -197,6 +213,7 @@ class AutoencoderPrior(CallbackSupportMixin, EncoderPrior):
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
         "tol": [Interval(Real, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "checkpoint": [None, str, os.PathLike],
         "verbose": ["verbose"],
         "random_state": ["random_state"],
     }
@@ -214,6 +231,7 @@ class AutoencoderPrior(CallbackSupportMixin, EncoderPrior):
         learning_rate_init: float = 1e-3,
         tol: float = 1e-4,
         max_iter: int = 1000,
+        checkpoint: PathLike | None = None,
         verbose: int = 0,
         random_state: RandomState = None,
     ) -> None:
@@ -227,6 +245,7 @@ class AutoencoderPrior(CallbackSupportMixin, EncoderPrior):
         self.learning_rate_init = learning_rate_init
         self.tol = tol
         self.max_iter = max_iter
+        self.checkpoint = checkpoint
         self.verbose = verbose
         self.random_state = random_state
 
@@ -249,6 +268,7 @@ class AutoencoderPrior(CallbackSupportMixin, EncoderPrior):
             The fitted prior itself.
         """
         check_parameters(self, REMEDIES)
+        check_at_hand(X, type(self).__name__)
         with unchanged_on_error(self):
             X = validate_data(self, X, dtype=[np.float64, np.float32])
             weight = check_weight(sample_weight, X)
@@ -272,8 +292,11 @@ class AutoencoderPrior(CallbackSupportMixin, EncoderPrior):
                     theta = trained[-1].theta
             self._store(problem, trained, mean)
             self._warn(trained)
+        for part in trained:
+            part.forget()
         return self
 
+    @by_blocks(lambda self: np.empty((0, len(self.coef_)), self.coef_.dtype))
     def transform(self, X: Any) -> FloatArray:
         """Return the outputs of the hidden units.
 
@@ -389,7 +412,7 @@ class AutoencoderPrior(CallbackSupportMixin, EncoderPrior):
         final = start if self.temperature == "auto" else float(self.temperature)
         seeds = seeds.astype(np.float64)
         if problem.centred:
-            return problem, seeds.ravel(), _cooling(start, final)
+            return problem, seeds.ravel(), cooling(start, final)
         if final == 0:
             raise ValueError(
                 "temperature=0 (hard codes) with share=None: an encoder of its own "
@@ -411,6 +434,7 @@ class AutoencoderPrior(CallbackSupportMixin, EncoderPrior):
         if solver == "auto":
             work = float(problem.X.size) * problem.n_units
             solver = "lbfgs" if work < LBFGS_WORK else "adam"
+        check_checkpoint(self, solver)
         unit = problem.units()
 
         def scaled(place: FloatArray, rows: Any) -> tuple[float, FloatArray]:
@@ -428,6 +452,7 @@ class AutoencoderPrior(CallbackSupportMixin, EncoderPrior):
             learning_rate=self.learning_rate_init,
             patience=10,
             rng=rng,
+            checkpoint=checkpoint_for(self, rng, theta, problem.contents()),
         )
         return replace(trained, theta=trained.theta * unit)
 
@@ -472,18 +497,3 @@ class AutoencoderPrior(CallbackSupportMixin, EncoderPrior):
             ConvergenceWarning,
             stacklevel=3 + WRAPPER_FRAMES,
         )
-
-
-def _cooling(start: float, final: float) -> list[float]:
-    """Return temperatures from start to final that fall by COOLING, or less, each time.
-
-    A final temperature above the start is the only one; zero follows the last step.
-    """
-    if final >= start:
-        return [final]
-    steps = STEPS_TO_ZERO
-    if final > 0:
-        steps = int(np.ceil(np.log(start / final) / np.log(COOLING)))
-    lowest = final if final > 0 else start / COOLING**steps
-    falling = [float(t) for t in np.geomspace(start, lowest, steps + 1)]
-    return falling if final > 0 else [*falling, 0.0]

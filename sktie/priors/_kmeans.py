@@ -21,11 +21,18 @@ from sktie._typing import Auto, FloatArray, IntArray, Matrix, RandomState
 from sktie._validation import check_parameters, unchanged_on_error
 from sktie.priors._class_table import blocks, one_hot
 from sktie.priors._encoder import EncoderPrior
+from sktie.priors._kmeans_blocks import SAMPLED
 from sktie.priors._temperature import (
     auto_temperature,
     sample_rows,
     softmax_encoder,
     within_variance,
+)
+from sktie.streams._apply import (
+    by_blocks,
+    in_batches,
+    is_parted,
+    learn_in_turn,
 )
 
 #: Multiplications of one pass of k-means from which minibatches are used.
@@ -36,6 +43,12 @@ REMEDIES = {
     "code": "Use 'one-hot' (the cluster), 'soft' (responsibilities) or 'triangle'.",
     "temperature": "Use 'auto', or a positive variance in squared units of X.",
 }
+
+
+def _codes(prior: Any) -> Any:
+    """Return no rows of what `transform` returns."""
+    none = np.empty((0, prior._k), prior.cluster_centers_.dtype)
+    return sp.csr_array(none) if prior.sparse_output else none
 
 
 class KMeansPrior(ClusterMixin, EncoderPrior):
@@ -105,9 +118,11 @@ class KMeansPrior(ClusterMixin, EncoderPrior):
     intercept_ : ndarray of shape (n_clusters,)
         Intercepts b of the encoder.
     labels_ : ndarray of shape (n_samples,)
-        Cluster of each row of `fit`, or of the last batch of `partial_fit`.
+        Cluster of each row of `fit`, or of the last batch of `partial_fit`; not set by
+        a fit to rows in blocks.
     inertia_ : float
-        Weighted sum of squared distances to the nearest centre, of the same rows.
+        Weighted sum of squared distances to the nearest centre, of the same rows;
+        likewise.
     n_iter_ : int
         Passes over the rows, and batches since.
     n_features_in_ : int
@@ -239,6 +254,12 @@ class KMeansPrior(ClusterMixin, EncoderPrior):
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> KMeansPrior:
         """Cluster the rows.
 
+        Rows in blocks (see `sktie.streams`) are visited twice: a sample of them, at
+        most 4 million numbers, is clustered as rows in memory are, and from its
+        centres ``MiniBatchKMeans.partial_fit`` takes each block in order as one batch.
+        The mean and the temperature are those of the sample. ``labels_`` and
+        ``inertia_`` are not set.
+
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
@@ -253,6 +274,10 @@ class KMeansPrior(ClusterMixin, EncoderPrior):
         KMeansPrior
             The fitted prior itself.
         """
+        if is_parted(X):
+            rows = {"sample_weight": sample_weight}
+            learn_in_turn(self, X, rows, "partial_fit", SAMPLED)
+            return self
         with unchanged_on_error(self):
             X, weight = self._read_rows(X, sample_weight, reset=True)
             rows, mass, _ = drop_zero_weight(X, weight)
@@ -266,6 +291,7 @@ class KMeansPrior(ClusterMixin, EncoderPrior):
             self._variance = self._variance_within(rows, mass)
         return self
 
+    @in_batches
     def partial_fit(
         self, X: Any, y: Any = None, sample_weight: Any = None
     ) -> KMeansPrior:
@@ -278,7 +304,8 @@ class KMeansPrior(ClusterMixin, EncoderPrior):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows; at least ``n_clusters`` in the first batch.
+            Rows; at least ``n_clusters`` in the first batch. Streams and dask
+            collections are a batch for each of their blocks.
         y : None, default=None
             Ignored; for pipelines.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -290,42 +317,10 @@ class KMeansPrior(ClusterMixin, EncoderPrior):
             The prior itself.
         """
         with unchanged_on_error(self):
-            first = not hasattr(self, "cluster_centers_")
-            X, weight = self._read_rows(X, sample_weight, reset=first)
-            rows, mass, _ = drop_zero_weight(X, weight)
-            if not first and self.n_clusters != self._k:
-                raise ValueError(
-                    f"n_clusters={self.n_clusters}, but this prior has {self._k} "
-                    "clusters, which partial_fit can only move. Call fit for another "
-                    "number."
-                )
-            if first:
-                self._check_enough(rows.shape[0])
-                self._online, self.n_iter_ = self._minibatch(self.init), 0
-            elif self._online is None:
-                # The centres as a first batch, each as heavy as its rows, stay in
-                # place. Nor is a small one moved elsewhere, which suits a start and
-                # not an end.
-                self._online = self._minibatch(
-                    self.cluster_centers_, reassignment_ratio=0.0
-                )
-                held = self._mass > 0
-                self._online.partial_fit(
-                    self.cluster_centers_,
-                    sample_weight=np.where(held, self._mass, 1e-12),
-                )
-            # On a copy: what a failed step leaves of it is forgotten.
-            self._online = deepcopy(self._online)
-            self._online.partial_fit(rows, sample_weight=mass)
-            self.n_iter_ += 1
-            # Few rows say where centres go, but not how far rows are spread around.
-            afresh = first or rows.shape[0] >= 2 * self._k
-            self._store(self._online.cluster_centers_.copy(), rows, mass, afresh)
-            self._label(X, weight)
-            if afresh:
-                self._variance = self._variance_within(rows, mass)
+            self._learn(X, sample_weight)
         return self
 
+    @by_blocks(_codes)
     def transform(self, X: Any) -> Any:
         """Return the code of each row.
 
@@ -357,6 +352,7 @@ class KMeansPrior(ClusterMixin, EncoderPrior):
         code = code.astype(X.dtype, copy=False)
         return sp.csr_array(code) if self.sparse_output else code
 
+    @by_blocks(lambda self: np.empty(0, np.int32))
     def predict(self, X: Any) -> IntArray:
         """Return the cluster of each row.
 
@@ -372,6 +368,7 @@ class KMeansPrior(ClusterMixin, EncoderPrior):
         """
         return self._nearest(self._read_known(X))
 
+    @by_blocks(lambda self: np.empty((0, self._k), self.cluster_centers_.dtype))
     def predict_proba(self, X: Any) -> FloatArray:
         """Return the responsibilities of the clusters for each row.
 
@@ -451,6 +448,41 @@ class KMeansPrior(ClusterMixin, EncoderPrior):
                 "positive weight); expected at least as many rows as clusters. Lower "
                 "n_clusters, or add rows."
             )
+
+    def _learn(self, X: Any, sample_weight: Any) -> None:
+        """Move the centres by one batch of rows."""
+        first = not hasattr(self, "cluster_centers_")
+        X, weight = self._read_rows(X, sample_weight, reset=first)
+        rows, mass, _ = drop_zero_weight(X, weight)
+        if not first and self.n_clusters != self._k:
+            raise ValueError(
+                f"n_clusters={self.n_clusters}, but this prior has {self._k} clusters, "
+                "which partial_fit can only move. Call fit for another number."
+            )
+        if first:
+            self._check_enough(rows.shape[0])
+            self._online, self.n_iter_ = self._minibatch(self.init), 0
+        elif self._online is None:
+            # The centres as a first batch, each as heavy as its rows, stay in place.
+            # Nor is a small one moved elsewhere, which suits a start and not an end.
+            self._online = self._minibatch(
+                self.cluster_centers_, reassignment_ratio=0.0
+            )
+            held = self._mass > 0
+            self._online.partial_fit(
+                self.cluster_centers_, sample_weight=np.where(held, self._mass, 1e-12)
+            )
+        else:
+            # A batch that fails leaves the other as it was.
+            self._online = deepcopy(self._online)
+        self._online.partial_fit(rows, sample_weight=mass)
+        self.n_iter_ += 1
+        # Few rows say where centres go, but not how far rows are spread around them.
+        afresh = first or rows.shape[0] >= 2 * self._k
+        self._store(self._online.cluster_centers_.copy(), rows, mass, afresh)
+        self._label(X, weight)
+        if afresh:
+            self._variance = self._variance_within(rows, mass)
 
     def _clusterer(self, n_rows: int) -> Any:
         minibatch = self.minibatch

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -98,6 +100,10 @@ class Reconstruction:
         n_used = len(np.unique(scores.argmax(axis=1)))
         total = float(self.weight.sum(dtype=np.float64))
         return within_variance(inertia / total, len(self.X), n_used)
+
+    def contents(self) -> Iterator[Any]:
+        """Yield all that the objective depends on but the estimator's parameters."""
+        yield self.X, self.weight, self.total, self.temperature
 
     def __call__(
         self, theta: FloatArray, rows: Array | None

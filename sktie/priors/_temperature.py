@@ -18,6 +18,10 @@ from sktie._validation import OUT_OF_RANGE
 SAMPLE_ROWS = 1000
 #: The least temperature, in units of the mean squared distance to the mean.
 FLOOR = 1e-6
+#: Factor between one temperature of the annealing and the next, and how many come
+#: before zero.
+COOLING = 4.0
+STEPS_TO_ZERO = 5
 
 
 def softmax_encoder(
@@ -93,3 +97,18 @@ def auto_temperature(
         return floor
     # With all differences below exp(high), the codes are nearly even there.
     return float(np.exp(brentq(excess, low, high, xtol=1e-6)))
+
+
+def cooling(start: float, final: float) -> list[float]:
+    """Return temperatures from start to final that fall by COOLING, or less, each time.
+
+    A final temperature above the start is the only one; zero follows the last step.
+    """
+    if final >= start:
+        return [final]
+    steps = STEPS_TO_ZERO
+    if final > 0:
+        steps = int(np.ceil(np.log(start / final) / np.log(COOLING)))
+    lowest = final if final > 0 else start / COOLING**steps
+    falling = [float(t) for t in np.geomspace(start, lowest, steps + 1)]
+    return falling if final > 0 else [*falling, 0.0]

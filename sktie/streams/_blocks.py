@@ -36,6 +36,10 @@ class Given(NamedTuple):
     exposure: Any = None
 
 
+#: What users call these.
+NAMES = ("X", "y", "sample_weight", "sample_domain", "sample_exposure")
+
+
 @dataclass(frozen=True)
 class Reading:
     """How an estimator reads rows.
@@ -175,8 +179,8 @@ def survey(
     weight = None
     if given.weight is not None:
         weight = check_sample_weight(given.weight, X).astype(np.float64)
-    if given.exposure is not None:
-        exposure = check_exposure(given.exposure, X)
+    exposure = check_exposure(given.exposure, X)
+    if exposure is not None:
         weight = exposure if weight is None else weight * exposure
     n = X.shape[0]
     labels, index = np.zeros(1, dtype=np.intp), np.zeros(n, dtype=np.uint8)
@@ -198,7 +202,7 @@ def survey(
     else:
         values = reading.numbers(given)
         least = float(values.min(initial=np.inf))
-        if given.exposure is not None:
+        if exposure is not None:
             values = values / exposure[:, np.newaxis]
         cell, n_cells = index, 1
         weighted = values if weight is None else values * weight[:, np.newaxis]

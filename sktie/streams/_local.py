@@ -96,7 +96,7 @@ class Store:
     def stream(self) -> ArrayStream:
         """Return all blocks, once they have been taken."""
         files = [self._path(place) for place in range(len(self._sizes))]
-        arrays = [np.load(file, mmap_mode="r") for file in files]
+        arrays = [np.load(file, mmap_mode="r", allow_pickle=False) for file in files]
         found = ArrayStream(arrays, self._sizes)
         found.store = self  # which lives as long
         return found

@@ -8,12 +8,15 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from sktie._loss import Loss
+from sktie._loss import ClassLoss, Loss
 from sktie._moments import Moments, joined
 from sktie._parallel import Workers
 from sktie._row_sums import RowSums
 from sktie._typing import FloatArray, IntArray
 from sktie.streams._blocks import Assembly, Digest, Given, Kept, Reading
+
+#: Rows of a cell that a sample keeps, if it has them.
+FEW_ROWS = 20
 
 
 class Totals(Protocol):
@@ -124,7 +127,11 @@ class LossWork:
 
     def __call__(self, given: Given, kept: Kept) -> tuple[float, FloatArray]:
         rows = self.assembly.sums(given, kept, self.loss, self.target)
-        own = [table[kept.domains] for table in self.tables]
+        return self.of(rows, kept.domains)
+
+    def of(self, rows: RowSums, domains: IntArray) -> tuple[float, FloatArray]:
+        """Return what these rows, of these domains, add."""
+        own = [table[domains] for table in self.tables]
         if self.what == "value_gradient":
             return rows.value_gradient(*own)
         if self.what == "product":
@@ -158,15 +165,60 @@ class MomentWork:
         return 8 * n_domains * self.n_features**2
 
 
+@dataclass(frozen=True)
+class Draw:
+    """How a sample is drawn from each block: one row of each run of ``stride``.
+
+    Cells (classes within domains) that would keep few rows keep all of theirs.
+
+    Attributes
+    ----------
+    assembly, loss, target : Assembly, Loss, int
+        How blocks become rows.
+    counts : ndarray of shape (n_cells,)
+        Rows of each class in each domain.
+    stride : int
+        How many rows one stands for.
+    """
+
+    assembly: Assembly
+    loss: Loss
+    target: int
+    counts: IntArray
+    stride: int
+
+    def __call__(self, given: Given, kept: Kept, rng: np.random.Generator) -> RowSums:
+        """Return the rows of a block that are drawn, weighing as much as all."""
+        rows = self.assembly.sums(given, kept, self.loss, self.target)
+        n_rows, stride = rows.design.n_rows, self.stride
+        cell = np.repeat(kept.domains, np.diff(kept.bounds))
+        if isinstance(self.loss, ClassLoss) and kept.codes is not None:
+            cell = cell * self.loss.n_classes + kept.codes
+        small = (self.counts < FEW_ROWS * stride)[cell]
+        firsts = np.arange(0, n_rows, stride)
+        ones = firsts + rng.integers(stride, size=len(firsts))
+        drawn = np.zeros(n_rows, dtype=bool)
+        drawn[ones[ones < n_rows]] = True
+        chosen = np.flatnonzero(drawn | small)
+        weight = np.where(small[chosen], 1.0, float(stride)).astype(rows.design.dtype)
+        if rows.weight is not None:
+            weight *= rows.weight[chosen]
+        design = rows.design.sample(chosen)
+        return RowSums(design, self.loss, rows.y[chosen], weight, Workers())
+
+
 class Parts(ABC):
     """Rows in blocks, which are visited one by one and never gathered.
 
     Attributes
     ----------
+    sample_bytes : float
+        What a sample of the rows may take.
     empty : Given
         No rows, in containers like those of the blocks; None where there are none.
     """
 
+    sample_bytes: float = 1 << 27
     empty: Given
 
     @abstractmethod
@@ -188,8 +240,8 @@ class Parts(ABC):
 
     def sample(
         self, assembly: Assembly, loss: Loss, target: int, counts: IntArray, stride: int
-    ) -> RowSums | None:
-        """Return one row in ``stride``, weighing as much, where they may be gathered.
+    ) -> RowSums | Parts | None:
+        """Return one row in ``stride``, weighing as much: gathered, or where they lie.
 
         ``counts`` are rows of each class in each domain.
         """

@@ -16,9 +16,6 @@ from sktie._typing import Array, FloatArray
 from sktie.streams._blocks import Assembly
 from sktie.streams._parts import LossWork, Parts
 
-#: Bytes that the rows of a sample may take.
-SAMPLE_BYTES = 1 << 27
-
 
 @dataclass(frozen=True)
 class PartDesign:
@@ -175,17 +172,23 @@ class PartSums:
         """Whether finite parameters may predict all rows without loss."""
         return self.loss.attains_zero(np.array([self.cells.least]))
 
-    def coarse(self) -> RowSums | None:
+    def coarse(self) -> RowSums | PartSums | None:
         """Return sums over a sample of the rows, where they may be gathered."""
         design = self.design
         size = self.loss.n_outputs * design.n_coefs
         wanted = design.n_domains * max(COARSE_ROWS_PER_COEF * size, COARSE_ROWS)
         wanted = max(wanted, int(COARSE_SHARE * design.n_rows))
         row_bytes = design.entries / max(design.n_rows, 1) * design.dtype.itemsize
-        stride = design.n_rows // max(1, min(wanted, int(SAMPLE_BYTES // row_bytes)))
+        most = self.parts.sample_bytes / row_bytes
+        stride = design.n_rows // max(1, int(min(wanted, most)))
         if stride < MIN_STRIDE:
             return None
-        sums = self.parts.sample(
+        found = self.parts.sample(
             self.assembly, self.loss, self.target, self.cells.count, stride
         )
-        return None if sums is None else replace(sums, workers=self.workers)
+        if not isinstance(found, Parts):
+            return None if found is None else replace(found, workers=self.workers)
+        design = replace(
+            design, n_rows=design.n_rows // stride, entries=design.entries // stride
+        )
+        return replace(self, parts=found, design=design, last=None)
