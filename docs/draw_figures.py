@@ -5,6 +5,7 @@ background, in inks for pages of either kind. Nothing is drawn by hand that coul
 computed: points are minima of the penalised losses whose contours are shown.
 """
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import matplotlib as mpl
 import numpy as np
 
 IMAGES = Path(__file__).parent / "images"
+RESULTS = Path(__file__).parents[1] / "tests" / "benchmarks" / "results"
 TIES = [0.0, *np.geomspace(1e-3, 1e3, 200), np.inf]
 
 
@@ -243,7 +245,49 @@ def layers(plt, ink):
     return figure
 
 
-FIGURES = {"dial": dial, "beliefs": beliefs, "layers": layers}
+# -- What fits cost, from the stored benchmark -----------------------------------------
+
+PANELS = {
+    "rows": ("logistic, rows", "ridge, rows", "Poisson, rows"),
+    "features": ("logistic, features", "ridge, features", "Poisson, features"),
+    "domains": ("tied logistic, domains", "tied ridge, domains"),
+    "classes": ("softmax, classes",),
+    "side of images": ("convolutions, side",),
+    "kernels, times 4 and 8": ("convolutions, kernels",),
+}
+
+
+def scaling(plt, ink):
+    """Seconds by sizes, log by log: sktie solid, its peer dashed."""
+    stored = json.loads((RESULTS / "scaling.json").read_text(encoding="utf-8"))
+    figure, axes = plt.subplots(2, 3, figsize=(9, 6))
+    for ax, (size, curves) in zip(axes.flat, PANELS.items(), strict=True):
+        for curve, colour in zip(curves, ink.four, strict=False):
+            fitted = stored["summary"]["exponents"][curve]
+            sides = stored["cells"][curve]["points"].items()
+            for k, (name, points) in enumerate(sides):
+                x, y, *_ = np.transpose(points)
+                style = {"ls": "--", "lw": 1.2} if k else {"marker": "o", "lw": 2.0}
+                label = f"{curve.split(',')[0]}, {fitted[name]['exponent']:.2f}"
+                ax.loglog(x, y, ms=4, color=colour, label=None if k else label, **style)
+        ax.set_xlabel(size, color=ink.text, fontsize=11)
+        ax.tick_params(which="both", color=ink.line, labelcolor=ink.text, labelsize=8.5)
+        ax.set_xticks(x[[0, len(x) // 2, -1]])
+        ax.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+        ax.yaxis.set_major_locator(mpl.ticker.LogLocator(numticks=6))
+        ax.minorticks_off()
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.spines[["bottom", "left"]].set_color(ink.line)
+        ax.legend(frameon=False, labelcolor=ink.text, fontsize=9, loc="upper left")
+        low, high = ax.get_ylim()
+        ax.set_ylim(low, high * (high / low) ** (0.1 + 0.1 * len(curves)))
+    for ax in axes[:, 0]:
+        ax.set_ylabel("seconds", color=ink.text, fontsize=11)
+    figure.tight_layout()
+    return figure
+
+
+FIGURES = {"dial": dial, "beliefs": beliefs, "layers": layers, "scaling": scaling}
 
 
 def main():

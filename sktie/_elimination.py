@@ -9,13 +9,13 @@ from scipy.linalg import get_lapack_funcs
 
 from sktie._linalg import OVERFLOW, cholesky, rough_step
 from sktie._nesting import Level, Nesting
+from sktie._pooling import Pooled
 from sktie._typing import Array, FloatArray, IntArray
 
 #: Relative residual, in the metric of the model, to which a system is solved.
 RESIDUAL = 0.2
-#: Where a tie is no stronger than so many times the curvature, clusters of neighbours
-#: save fewer steps than they cost.
-LOOSE = 20.0
+#: A tie is loose where it is no stronger than so many times the curvature.
+LOOSE = 2.0
 #: Matrices at a time, few enough to stay in cache.
 AT_ONCE = 128
 #: Up to so many times the curvature, what a tie leaves of it may be a difference.
@@ -182,8 +182,9 @@ def _times(matrices: FloatArray, vectors: FloatArray) -> FloatArray:
 class RelatedCurvature:
     """The Hessian of a problem whose members are tied along a graph.
 
-    On a forest a system is solved by elimination. Otherwise by conjugate gradients,
-    preconditioned by the elimination of a forest like the graph: see `nest`.
+    On a forest a system is solved by elimination. Otherwise by conjugate gradients:
+    preconditioned by members that are held where their neighbours are, of loose ties,
+    and of others by members that are curved as all are.
 
     Parameters
     ----------
@@ -202,18 +203,20 @@ class RelatedCurvature:
             hessians += problem.quadratic.matrix
         self._hessians = hessians
         structure = coordinates.structure
-        nesting = structure.nesting
         curvature = np.einsum("tii->", hessians) / hessians.shape[0] / n_outputs
         pull = structure.degree.mean() * coordinates.strength.sum()
-        if not coordinates.shared.any() and pull <= LOOSE * curvature:
-            nesting = structure.loose_nesting
-        self._exact = nesting.exact
-        self._elimination = Elimination(
-            nesting,
-            hessians,
-            np.tile(coordinates.strength, n_outputs),
-            np.tile(coordinates.shared, n_outputs),
-        )
+        loose = not coordinates.shared.any() and pull <= LOOSE * curvature
+        self._exact = structure.nesting.exact
+        strength = np.tile(coordinates.strength, n_outputs)
+        shared = np.tile(coordinates.shared, n_outputs)
+        self._rule: Elimination | Pooled
+        if self._exact or loose:
+            self._rule = Elimination(structure.nesting, hessians, strength, shared)
+        else:
+            graph = structure.graph
+            self._rule = Pooled(
+                graph.adjacency, graph.component, hessians, strength, shared
+            )
 
     def solve(self, gradient: FloatArray) -> FloatArray:
         if self._exact:
@@ -223,7 +226,7 @@ class RelatedCurvature:
     def _model(self, residual: FloatArray) -> FloatArray:
         coordinates = self._coordinates
         forces = residual.reshape(len(self._hessians), -1)
-        steps = self._elimination.solve(forces).reshape(coordinates.shape)
+        steps = self._rule.solve(forces).reshape(coordinates.shape)
         return np.asarray(coordinates.locate(steps))
 
     def _product(self, direction: FloatArray) -> FloatArray:

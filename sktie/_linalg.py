@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from typing import Any, TypeAlias
 
@@ -55,6 +56,48 @@ def lower_inverse(factor: FloatArray) -> FloatArray:
         return factor
     inverse, _ = lapack("trtri", factor.dtype)(factor, lower=True)
     return np.asarray(inverse)
+
+
+#: Matrices of up to this size, and at least so many of them as that, are factored
+#: together: calls of LAPACK would take longer than they do.
+SMALL = 16
+#: Numbers of the matrices that go together otherwise: a thread's piece of work.
+PART_NUMBERS = 1 << 15
+
+
+def in_parts(matrices: FloatArray) -> list[FloatArray]:
+    """Return a stack (n_matrices, n, n) in parts to be factored one by one."""
+    step = max(1, PART_NUMBERS // max(1, matrices[0].size))
+    return [matrices[t : t + step] for t in range(0, len(matrices), step)]
+
+
+def inverse_factors(matrices: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return inverse Cholesky factors of a stack, and the factors' diagonals.
+
+    Semidefinite matrices get a tiny ridge first, as in `cholesky`.
+    """
+    n_matrices, n = matrices.shape[:2]
+    factors = None
+    if 0 < n <= min(SMALL, n_matrices):
+        if not np.isfinite(matrices).all():
+            raise ValueError(OVERFLOW)
+        with suppress(np.linalg.LinAlgError):
+            factors = np.linalg.cholesky(matrices)
+    if factors is None:
+        inverses = np.empty(matrices.shape, matrices.dtype)
+        diagonals = np.empty((n_matrices, n), matrices.dtype)
+        for t, matrix in enumerate(matrices):
+            factor = cholesky(matrix)
+            inverses[t], diagonals[t] = lower_inverse(factor), factor.diagonal()
+        return inverses, diagonals
+    # Forward substitution, row by row of all of them.
+    inverses, diagonals = np.zeros_like(factors), np.einsum("tii->ti", factors)
+    for i in range(n):
+        done = factors[:, i : i + 1, :i] @ inverses[:, :i]
+        inverses[:, i] = -done[:, 0]
+        inverses[:, i, i] += 1.0
+        inverses[:, i] /= diagonals[:, i, np.newaxis]
+    return inverses, diagonals
 
 
 def loose_and_firm(
@@ -139,46 +182,48 @@ class BlockArrow:
         self._firm: IntArray = self._loose
         if free_hub:
             self._loose, self._firm = loose_and_firm(hessians, scale, weight, share)
-        parts = apply(self._factor, hessians)
-        self._inverses = np.stack([inverse for inverse, _, _ in parts])
+        parts = apply(self._factor, in_parts(hessians))
+        self._inverses = _joined([inverses for inverses, _ in parts])
         self._edges = self._inverses
         if free_hub and len(self._loose) < len(scale):
-            self._edges = np.stack([edge for _, edge, _ in parts])
+            self._edges = _joined([edges for _, edges in parts])
         self._lu: FloatArray | None = None
         if free_hub:
-            self._couple(hessians, [square for _, _, square in parts], mean_decay)
+            self._couple(hessians, mean_decay)
 
-    def _factor(self, hessian: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Return L^-1, V = L^-1 E and V'V of one member, where L L' is its system."""
+    def _factor(self, hessians: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return L^-1 and V = L^-1 E of some members, where L L' are their systems."""
         moving, loose, firm = self._moving, self._loose, self._firm
+        n = hessians.shape[1]
         scale = self._scale[moving]
-        system = hessian if len(moving) == len(hessian) else hessian[:, moving][moving]
-        system = scale[:, np.newaxis] * system * scale
-        np.einsum("ii->i", system)[:] += self._weight[moving]
-        inverse = lower_inverse(cholesky(system))
-        if not len(loose) and not len(firm):  # nothing couples the members
-            return inverse, inverse, inverse
-        if len(loose) == len(hessian):
-            return inverse, inverse, inverse.T @ inverse
+        systems = hessians
+        if len(moving) < n:
+            systems = systems[:, moving[:, np.newaxis], moving]
+        systems = scale[:, np.newaxis] * systems * scale
+        np.einsum("tii->ti", systems)[:] += self._weight[moving]
+        inverses, _ = inverse_factors(systems)
+        if len(loose) == n or not (len(loose) or len(firm)):
+            return inverses, inverses  # all loose, or nothing couples the members
         # Row of each coefficient among the moving ones; loose ones always move.
-        edge = np.empty((len(moving), len(loose) + len(firm)), dtype=hessian.dtype)
-        edge[:, : len(loose)] = inverse[:, np.searchsorted(moving, loose)]
-        pull = scale[:, np.newaxis] * hessian[np.ix_(moving, firm)]
+        shape = len(hessians), len(moving), len(loose) + len(firm)
+        edges = np.empty(shape, dtype=hessians.dtype)
+        edges[:, :, : len(loose)] = inverses[:, :, np.searchsorted(moving, loose)]
+        pull = scale[:, np.newaxis] * hessians[:, moving[:, np.newaxis], firm]
         own = np.flatnonzero(self._scale[firm])
-        pull[np.searchsorted(moving, firm[own]), own] += self._shift[firm[own]]
-        edge[:, len(loose) :] = -inverse @ pull
-        return inverse, edge, edge.T @ edge
+        pull[:, np.searchsorted(moving, firm[own]), own] += self._shift[firm[own]]
+        edges[:, :, len(loose) :] = -(inverses @ pull)
+        return inverses, edges
 
-    def _couple(
-        self, hessians: FloatArray, squares: list[FloatArray], mean_decay: FloatArray
-    ) -> None:
+    def _couple(self, hessians: FloatArray, mean_decay: FloatArray) -> None:
         """Factor the system of what couples the members."""
         loose, firm = self._loose, self._firm
         n_loose = len(loose)
-        system = -sum(squares[1:], start=squares[0])
+        # The sum of V'V over all members is one product.
+        edges = self._edges.reshape(-1, n_loose + len(firm))
+        system = -(edges.T @ edges)
         system[:n_loose] *= self._pull[loose][:, np.newaxis]
-        for hessian in hessians if len(firm) else []:
-            system[n_loose:, n_loose:] += hessian[np.ix_(firm, firm)]
+        if len(firm):
+            system[n_loose:, n_loose:] += hessians.sum(axis=0)[np.ix_(firm, firm)]
         diagonal = np.einsum("ii->i", system)
         diagonal[:n_loose] += len(hessians)
         diagonal[n_loose:] += mean_decay[firm]
@@ -227,6 +272,16 @@ class BlockArrow:
             mean_step[loose] = (self._scale * mean)[loose]
             steps -= mean
         return mean_step, steps
+
+
+def _joined(stacks: list[FloatArray]) -> FloatArray:
+    """Return one stack in the order of rows, so that it is one tall matrix as well.
+
+    LAPACK's matrices are in the order of columns, and a stack of them would be copied
+    whenever it is reshaped.
+    """
+    shape = sum(map(len, stacks)), *stacks[0].shape[1:]
+    return np.concatenate(stacks, out=np.empty(shape, stacks[0].dtype))
 
 
 def _lift_zero_pivots(lu: Array) -> None:

@@ -51,8 +51,7 @@ class Nesting:
     Attributes
     ----------
     place : ndarray of shape (n_nodes,)
-        Where each node is in the order of elimination. Nodes of the graph come first;
-        clusters of them may follow.
+        Where each node is in the order of elimination.
     levels : tuple of Level
         Children before their parents.
     exact : bool
@@ -68,6 +67,8 @@ class Nesting:
     lumped: FloatArray | None
 
 
+#: Levels up to which a forest is worth going through, one after the other.
+DEEP = 100
 #: Nodes that go together, the parents and weights of theirs, and roots beside them.
 Round: TypeAlias = tuple[IntArray, IntArray, FloatArray, IntArray]
 
@@ -113,63 +114,25 @@ def _nesting(
     return Nesting(place, tuple(levels), exact, lumped)
 
 
-def nest(adjacency: Matrix, loose: bool = False) -> Nesting:
+def nest(adjacency: Matrix) -> Nesting:
     """Return a forest by which systems on a graph are solved.
 
-    Trees, and trees that hang on something else, are themselves. What is left is
-    gathered in clusters of neighbours, these again in clusters, and so on. A node is
-    tied to its cluster by the sum of its weights, two clusters by the sum of the
-    weights between them. For loose ties, which reach no further than the neighbours,
-    there are no clusters: nodes are held by the sum of their weights.
-
-    Parameters
-    ----------
-    adjacency : sparse matrix of shape (n_nodes, n_nodes)
-        Weights.
-    loose : bool
-        Whether to do without clusters.
-
-    Notes
-    -----
-    Eliminating the clusters leaves, on a graph without curvature, the sum of Jacobi's
-    method and of corrections that are constant on each cluster, the additive two-level
-    method: the number of conjugate gradient steps does not grow with the strength of
-    the tie. Two clusterings were tried on graphs of 5 nearest neighbours: pairs that
-    are joined twice needed twice as many steps as whole neighbourhoods.
-
-    References
-    ----------
-    K. Gremban (1996). Combinatorial preconditioners for sparse, symmetric, diagonally
-    dominant linear systems. PhD thesis, Carnegie Mellon University.
-    I. Koutis, G. Miller (2008). Graph partitioning into isolated, high conductance
-    clusters. SPAA.
+    Trees, and trees that hang on something else, are themselves. The nodes of what is
+    left are held where they are, by the sum of their weights, as if all around them
+    were at rest: a model of the graph for ties that reach no further than neighbours.
+    So are all nodes where trees are deep, such as long paths.
     """
     adjacency = sp.csr_array(adjacency)
-    rounds, core = _peel(adjacency)
     n_nodes = adjacency.shape[0]
+    rounds, core = _peel(adjacency)
+    if len(rounds) > DEEP:
+        rounds, core = [], np.arange(n_nodes)
     if not len(core):
         return _nesting(rounds, n_nodes, True)
-    graph = sp.csr_array(adjacency[core][:, core])
-    nodes, empty = core, np.empty(0, np.intp)
-    if loose:
-        rounds.append((empty, empty, np.empty(0), core))
-        return _nesting(rounds, n_nodes, False, np.asarray(graph.sum(axis=1)).ravel())
-    while graph.nnz:
-        weight = np.asarray(graph.sum(axis=1)).ravel()
-        tied = np.flatnonzero(weight)
-        label = clusters(sp.csr_array(graph[tied][:, tied]))
-        roots = nodes[weight == 0]
-        rounds.append((nodes[tied], n_nodes + label, weight[tied], roots))
-        ones = np.ones(len(tied))
-        shape = int(label.max()) + 1, graph.shape[0]
-        join = sp.csr_array((ones, (label, tied)), shape)
-        graph = sp.csr_array(join @ graph @ join.T)
-        graph.setdiag(0.0)
-        graph.eliminate_zeros()
-        nodes = n_nodes + np.arange(shape[0])
-        n_nodes += shape[0]
-    rounds.append((empty, empty, np.empty(0), nodes))
-    return _nesting(rounds, n_nodes, False)
+    weight = np.asarray(adjacency[core][:, core].sum(axis=1)).ravel()
+    empty = np.empty(0, np.intp)
+    rounds.append((empty, empty, np.empty(0), core))
+    return _nesting(rounds, n_nodes, False, weight)
 
 
 def _peel(adjacency: Matrix) -> tuple[list[Round], IntArray]:
@@ -203,32 +166,3 @@ def _peel(adjacency: Matrix) -> tuple[list[Round], IntArray]:
     weight[row[own]] = edges.data[own]
     found = [(nodes, parent[nodes], weight[nodes], roots) for nodes, roots in rounds]
     return found, np.flatnonzero(left)
-
-
-def clusters(adjacency: Matrix) -> IntArray:
-    """Return the cluster of each node: whole neighbourhoods, and what lies between.
-
-    Nodes of many neighbours are first. Every node must have a neighbour.
-    """
-    start, other = adjacency.indptr.tolist(), adjacency.indices.tolist()
-    weight = adjacency.data.tolist()
-    n_nodes = len(start) - 1
-    label = [-1] * n_nodes
-    n_clusters = 0
-    for node in np.argsort(-np.diff(adjacency.indptr), kind="stable").tolist():
-        around = other[start[node] : start[node + 1]]
-        if label[node] < 0 and all(label[t] < 0 for t in around):
-            for t in (node, *around):
-                label[t] = n_clusters
-            n_clusters += 1
-    found = label.copy()
-    for node in range(n_nodes):
-        if label[node] >= 0:
-            continue
-        drawn: dict[int, float] = {}
-        for edge in range(start[node], start[node + 1]):
-            cluster = label[other[edge]]
-            if cluster >= 0:
-                drawn[cluster] = drawn.get(cluster, 0.0) + weight[edge]
-        found[node] = max(drawn, key=drawn.__getitem__)
-    return np.array(found)

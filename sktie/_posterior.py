@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sktie._linalg import cholesky, loose_and_firm, lower_inverse
+from sktie._linalg import in_parts, inverse_factors, loose_and_firm
 from sktie._typing import FloatArray, IntArray
 
 
@@ -69,26 +69,27 @@ class Posterior:
         self._firm: IntArray = np.empty(0, np.intp)
         if free_hub:
             self._loose, self._firm = loose_and_firm(hessians, scale, weight, share)
-        parts = list(apply(self._eliminate, hessians))
+        parts = list(apply(self._eliminate, in_parts(hessians)))
         #: ``B_t``, each member's covariance given what it is tied to.
-        self.own: FloatArray = np.stack([own for own, _ in parts])
-        self._log_dets = np.array([log_det for _, log_det in parts])
+        self.own: FloatArray = np.concatenate([own for own, _ in parts])
+        self._log_dets = np.concatenate([log_dets for _, log_dets in parts])
 
-    def _eliminate(self, hessian: FloatArray) -> tuple[FloatArray, float]:
-        """Return B of one member and log |scale H scale + weight|, where it moves."""
+    def _eliminate(self, hessians: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return B of some members and log |scale H scale + weight|, where it moves."""
         moving = self._moving
         scale = self._scale[moving]
-        all_move = len(moving) == len(hessian)
-        system = hessian if all_move else hessian[np.ix_(moving, moving)]
-        system = scale[:, np.newaxis] * system * scale
-        np.einsum("ii->i", system)[:] += self._weight[moving]
-        factor = cholesky(system)
-        half = lower_inverse(factor) * scale
-        own = half.T @ half
+        every = moving[:, np.newaxis], moving
+        all_move = len(moving) == hessians.shape[1]
+        systems = hessians if all_move else hessians[:, *every]
+        systems = scale[:, np.newaxis] * systems * scale
+        np.einsum("tii->ti", systems)[:] += self._weight[moving]
+        halves, diagonals = inverse_factors(systems)
+        halves = halves * scale
+        own = np.swapaxes(halves, 1, 2) @ halves
         if not all_move:
-            own, found = np.zeros_like(hessian), own
-            own[np.ix_(moving, moving)] = found
-        return own, 2.0 * float(np.log(np.diag(factor)).sum())
+            own, found = np.zeros_like(hessians), own
+            own[:, *every] = found
+        return own, 2.0 * np.log(diagonals).sum(axis=1)
 
     @cached_property
     def _columns(self) -> tuple[FloatArray, FloatArray]:

@@ -7,11 +7,11 @@ from typing import final
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.sparse.linalg import splu
 
 from sktie._graph import DomainGraph
 from sktie._linalg import Rule
 from sktie._nesting import Nesting, nest
+from sktie._pooling import sparse_solver
 from sktie._tie import Graph, Structure, Tie
 from sktie._typing import Array, FloatArray, Matrix
 
@@ -53,23 +53,12 @@ class Related(Structure):
         if n_nodes > graph.n_domains:
             own = sp.diags(self.degree[graph.n_domains :])
             laplacian = own - self._others[:, graph.n_domains :]
-            self._solve = splu(
-                sp.csc_matrix(laplacian),
-                permc_spec="MMD_AT_PLUS_A",
-                diag_pivot_thresh=0.0,
-                options={"SymmetricMode": True},
-            ).solve
+            self._solve = sparse_solver(laplacian)
 
     @cached_property
     def nesting(self) -> Nesting:
-        """The forest by which systems are solved."""
+        """The forest by which systems are solved: the graph, or a model of it."""
         return nest(self.graph.adjacency)
-
-    @cached_property
-    def loose_nesting(self) -> Nesting:
-        """The forest for loose ties: `nesting`, but for graphs that are no forests."""
-        exact = self.nesting.exact
-        return self.nesting if exact else nest(self.graph.adjacency, loose=True)
 
     @property
     def smallest(self) -> float:

@@ -9,7 +9,14 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from sktie import _design
 from sktie._design import Design, group_rows
-from sktie._leave_one_out import leave_one_out, survey, without_row
+from sktie._leave_one_out import (
+    MAX_LEVERAGE,
+    _inverses,
+    _leverage,
+    leave_one_out,
+    survey,
+    without_row,
+)
 from sktie._loss import classification_loss
 from sktie._parallel import Workers, workers
 from sktie._problem import TiedProblem
@@ -127,3 +134,28 @@ def test_survey_is_what_one_block_after_the_other_gives():
             assert_allclose(rows.gradient[row, k], slope, atol=1e-6)
             bend = (ends[0][1] - ends[1][1])[0] / (2 * step)
             assert_allclose(rows.bend[row, k], bend, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [1, 2, 4])
+def test_leverage_is_an_eigenvalue_or_a_bound_that_is_low_enough(size):
+    rng = np.random.default_rng(size)
+    spreads, bends = rng.normal(size=(2, 300, size, 3)) * 0.3
+    spreads, bends = (a @ np.swapaxes(a, 1, 2) for a in (spreads, bends))
+    weights = spreads @ bends
+    largest = np.linalg.eigvals(weights).real.max(axis=1)
+    found = _leverage(weights)
+    assert (found >= largest - 1e-12).all()
+    assert_array_equal(found <= MAX_LEVERAGE, largest <= MAX_LEVERAGE)
+    assert 0 < np.mean(found <= MAX_LEVERAGE) < 1
+    sure = np.einsum("nii->n", weights) > MAX_LEVERAGE
+    assert_allclose(found[sure], largest[sure])
+
+
+@pytest.mark.parametrize("size", [1, 2, 4])
+def test_inverses_of_many_small_matrices(size):
+    rng = np.random.default_rng(size)
+    matrices = np.eye(size) - 0.2 * rng.random((50, size, size))
+    found = _inverses(matrices)
+    assert found.flags.c_contiguous
+    assert_allclose(found @ matrices, np.tile(np.eye(size), (50, 1, 1)), atol=1e-12)
+    assert np.isfinite(_inverses(np.ones((1, 2, 2)))).all()

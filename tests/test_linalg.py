@@ -10,9 +10,11 @@ from scipy.sparse.linalg import LinearOperator, cg
 
 from sktie import _linalg
 from sktie._linalg import (
+    SMALL,
     BlockArrow,
     cholesky,
     conjugate_step,
+    inverse_factors,
     loose_and_firm,
     lower_inverse,
     rough_step,
@@ -317,7 +319,21 @@ def test_reference_is_well_conditioned_where_the_naive_arrow_is_not():
     assert relative_error(mean + system.scale * steps, expected) < 1e-12
 
 
-def test_members_are_factored_through_the_given_map():
+@pytest.mark.parametrize("strength", [0.0, 1.0, INF])
+def test_what_is_kept_of_members_is_one_tall_matrix_without_a_copy(strength):
+    hessians = np.stack([gram(9, 3, seed) for seed in range(5)])
+    weight = 2.0 if strength == INF else 2.0 * strength / (1 + strength)
+    scale = np.full(3, 0.0 if strength == INF else 1 / np.sqrt(1 + strength))
+    arrow = BlockArrow(hessians, scale, np.full(3, weight), True, np.zeros(3), serial)
+    for kept in (arrow._inverses, arrow._edges):
+        assert kept.flags.c_contiguous
+
+
+@pytest.mark.parametrize(
+    ("n_members", "n", "parts"),
+    [(8, 5, 1), (20, SMALL, 1), (300, SMALL, 3), (5, 150, 5)],
+)
+def test_members_are_factored_through_the_given_map(n_members, n, parts):
     calls = []
 
     def apply(function, items):
@@ -325,15 +341,38 @@ def test_members_are_factored_through_the_given_map():
         calls.append(len(items))
         return [function(item) for item in items]
 
-    system = System(hessians(), np.ones(5))
+    members = np.stack([gram(3 * n, n, t) for t in range(n_members)])
+    system = System(members, np.ones(n))
     arrow = BlockArrow(
         system.hessians.copy(), system.scale, system.weight, True, system.decay, apply
     )
-    assert calls == [4]
+    assert calls == [parts]
     mean, steps = arrow.solve(*system.gradient())
     again = system.solve(*system.gradient())
     assert_array_equal(mean, again[0])
     assert_array_equal(steps, again[1])
+
+
+@pytest.mark.parametrize("n", [1, 2, SMALL, SMALL + 1])
+@pytest.mark.parametrize("kind", ["definite", "one is singular", "badly scaled"])
+def test_inverse_factors_are_those_of_each_matrix_alone(n, kind):
+    matrices = np.stack([gram(3 * n, n, t) for t in range(SMALL)])
+    if kind == "one is singular":
+        matrices[3] = 0.0
+    if kind == "badly scaled":
+        scale = np.geomspace(1e-8, 1e8, n) if n > 1 else np.full(1, 1e-12)
+        matrices *= scale[:, np.newaxis] * scale
+    before = matrices.copy()
+    inverses, diagonals = inverse_factors(matrices)
+    assert_array_equal(matrices, before)
+    for matrix, inverse, diagonal in zip(matrices, inverses, diagonals, strict=True):
+        factor = cholesky(matrix)
+        expected = lower_inverse(factor)
+        assert_array_equal(inverse, np.tril(inverse))
+        # As exact as substitution is: entry by entry, whatever the scales.
+        least = np.abs(expected) @ np.abs(factor) @ np.abs(expected)
+        assert (np.abs(inverse - expected) <= 1e-13 * least).all()
+        assert_allclose(diagonal, np.diag(factor), rtol=1e-12)
 
 
 def test_overflowing_hessian_is_refused():

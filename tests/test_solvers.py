@@ -437,6 +437,16 @@ def test_choose_factors_hessians_that_are_small_alone():
     assert wide != "newton-cholesky"
 
 
+@pytest.mark.parametrize(
+    ("n_outputs", "expected"),
+    [(1, "newton-cholesky"), (9, "newton-cholesky"), (39, "lbfgs")],
+)
+def test_choose_counts_what_every_pair_of_outputs_costs(n_outputs, expected):
+    # 10000 rows of 20 features: with 40 classes L-BFGS took a third of the time.
+    sizes = {"n_rows": 10_000, "n_members": 1, "n_coefs": 21}
+    assert choose(entries=200_000, n_outputs=n_outputs, **sizes) == expected
+
+
 def test_small_problems_get_a_step_more():
     # What a step costs decides alone: the problems are the same.
     small, large = (

@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 RESULTS = Path(__file__).parents[2] / "tests" / "benchmarks" / "results"
 
@@ -258,7 +259,7 @@ def ridge(results):
 def mixed(results):
     """Strengths beside those of a mixed model, and times."""
     head = ["random", "tie, sktie and MixedLM", "largest difference of a domain"]
-    table = [[*head, "sktie", "MixedLM"]]
+    table = [[*head, "sktie", "MixedLM", "ratio (quartiles)"]]
     for name, cell in results["cells"].items():
         ties = [
             cell["tie"],
@@ -267,7 +268,8 @@ def mixed(results):
         ties = "; ".join(f"{ours:.4g}, {theirs:.4g}" for ours, theirs in ties)
         times = [quantity(seconds, "s") for seconds in cell["median_seconds"]]
         names = {"intercept": "intercepts", "slope": "intercepts and slopes"}
-        table.append([names[name], ties, f"{cell['largest difference']:.0e}", *times])
+        largest, ratio = f"{cell['largest difference']:.0e}", quartiles(cell["ratio"])
+        table.append([names[name], ties, largest, *times, ratio])
     return Table(table)
 
 
@@ -297,6 +299,84 @@ def _graph(results, column, label):
         if len(line) > 1 or label == "T="
     ]
     return Table([["graph", *(label + place for place in ordered)], *rows])
+
+
+def peers(results):
+    """A line for each problem and each library that minimises the same."""
+    table = [["problem", "peer", "sktie", "peer's time", "ratio (quartiles)"]]
+    for key, cell in results["cells"].items():
+        problem, library, *way = key.split(" | ")
+        name = ", ".join([f"{library} {cell['version']}", *way])
+        if cell["ratio"] is None:
+            table.append([problem, name, "", cell["reason"], ""])
+            continue
+        times = [quantity(cell[side]["median"], "s") for side in ("sktie", "peer")]
+        table.append([problem, name, *times, quartiles(cell["ratio"])])
+    return Table([*table, *_peers_elsewhere()])
+
+
+def _peers_elsewhere():
+    """The lines of peers that other benchmarks have met, as medians over cases."""
+    rows = load("conv")["rows"]
+    names = {
+        "step": ("convolutions, a step of training", "PyTorch, the fastest form"),
+        "predict": ("convolutions, predictions", "PyTorch, the fastest form"),
+        "skorch": ("convolutions, a step of training", "skorch"),
+    }
+    for kind, (problem, name) in names.items():
+        ratios = [
+            row["ratio"]["median"]
+            for row in rows
+            if row["facts"]["kind"] == kind and row["ratio"]
+        ]
+        text = (
+            f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f} "
+            f"in {len(ratios)} cases)"
+        )
+        yield [problem, name, "", "", text.replace(" ", SPACE)]
+    for name, cell in load("mixed")["cells"].items():
+        ours, theirs = cell["median_seconds"]
+        yield [
+            f"mixed model of 65 schools, random {name}",
+            f"statsmodels {cell['statsmodels']}, MixedLM",
+            quantity(ours, "s"),
+            quantity(theirs, "s"),
+            quartiles(cell["ratio"]),
+        ]
+
+
+def scaling(results):
+    """Exponents of the cost curves, of both sides, and the largest size."""
+    table = [["curve", "sktie", "peer's exponent", "peer", "largest", "seconds"]]
+
+    def text(fit):
+        return f"{fit['exponent']:.2f} ± {fit['error']:.2f}".replace(" ", SPACE)
+
+    for key, found in results["summary"]["exponents"].items():
+        cell = results["cells"][key]
+        ours, *others = found
+        size, seconds, *_ = cell["points"][ours][-1]
+        other = others[0] if others else None
+        table.append(
+            [
+                key,
+                text(found[ours]),
+                text(found[other]) if other else "",
+                other or "",
+                f"{cell['size']}{SPACE}={SPACE}{size:,.0f}",
+                quantity(seconds, "s"),
+            ]
+        )
+    return Table(table)
+
+
+def instructions(results):
+    """Instructions of the hot paths, and how far counts were apart."""
+    table = [["path", "instructions", "apart"]]
+    for key, cell in results["cells"].items():
+        millions = f"{number(cell['instructions'] / 1e6)} million"
+        table.append([key, millions.replace(" ", SPACE), f"{cell['spread']:.3%}"])
+    return Table(table)
 
 
 def cluster_row(results):
@@ -506,6 +586,9 @@ TABLES: dict[str, tuple[str, Callable[[dict], Table]]] = {
         "coverage": coverage,
         "coverage chosen": coverage_chosen,
         "compatibility": compatibility,
+        "peers": peers,
+        "scaling": scaling,
+        "instructions": instructions,
         "cluster row": cluster_row,
         "cluster passes": cluster_passes,
         "cluster plan": cluster_plan,

@@ -139,6 +139,8 @@ def choose(
     size = n_outputs * n_coefs
     sample = n_rows // sampling_stride(n_rows, n_members, size)
     hessian = factoring_work(sample, n_members, size, n_coefs) / HESSIAN_RATE
+    # For each pair of outputs all rows are weighted, at the rate of a pass.
+    hessian += 0.5 * n_outputs * (n_outputs - 1) * sample * (n_coefs + n_outputs)
     one_pass = 2.0 * entries * n_outputs
     saved = (FIRST_ORDER_PASSES - NEWTON_PASSES) * one_pass
     return "newton-cholesky" if size <= SMALL_SIZE or hessian < saved else "lbfgs"

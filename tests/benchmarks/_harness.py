@@ -212,7 +212,7 @@ def qualify(solver, objective, minimum, limit=np.inf):
     raise OutError(f"gap {reached:.0e} at tol {LADDER[-1]:.0e}")
 
 
-def timed_rounds(entries, n_rounds):
+def timed_rounds(entries, n_rounds, clock=time.perf_counter):
     """Seconds (n_entries, n_rounds), the entries taking turns; and their last fits."""
     seconds = np.empty((len(entries), n_rounds))
     fits = [None] * len(entries)
@@ -220,20 +220,20 @@ def timed_rounds(entries, n_rounds):
         for i, entry in enumerate(entries):
             fits[i] = None
             gc.collect()
-            start = time.perf_counter()
+            start = clock()
             fits[i] = _silent(entry.fit)
-            seconds[i, turn] = time.perf_counter() - start
+            seconds[i, turn] = clock() - start
     return seconds, fits
 
 
-def timed_pairs(own, peer, shares=(1, 1)):
+def timed_pairs(own, peer, shares=(1, 1), clock=time.perf_counter):
     """The measured fields of a row: two entries in turns, after a warm-up.
 
     The seconds of each side are divided by its share.
     """
-    warm, _ = timed_rounds([own, peer], 1)
+    warm, _ = timed_rounds([own, peer], 1, clock)
     pairs = 3 if warm.max() > 5 else int(np.clip(4 / warm.sum(), 5, 25))
-    seconds, fits = timed_rounds([own, peer], pairs)
+    seconds, fits = timed_rounds([own, peer], pairs, clock)
     seconds /= np.array(shares)[:, None]
     sides = [_side(*side) for side in zip((own, peer), seconds, fits, strict=True)]
     return {
