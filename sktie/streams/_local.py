@@ -14,23 +14,20 @@ from typing import Any
 from weakref import finalize
 
 import numpy as np
-import scipy.sparse as sp
 
 from sktie._design import Design, group_rows
-from sktie._loss import ClassLoss, Loss
+from sktie._loss import Loss
 from sktie._parallel import Workers
 from sktie._row_sums import RowSums
 from sktie._typing import IntArray, Matrix
 from sktie.streams._blocks import Assembly, Digest, Given, Kept, Reading, survey
 from sktie.streams._files import ArrayStream, RowStream
-from sktie.streams._parts import Parts, Work
+from sktie.streams._parts import Draw, Parts, Work
 
 #: Bytes that the totals of all lanes may take.
 TOTAL_BYTES = 1 << 28
 #: Seconds between two lines of progress within a pass.
 SECONDS = 5.0
-#: Rows of a cell that a sample keeps, if it has them.
-FEW_ROWS = 20
 
 
 class Progress:
@@ -219,46 +216,29 @@ class StreamedParts(Parts):
     def sample(
         self, assembly: Assembly, loss: Loss, target: int, counts: IntArray, stride: int
     ) -> RowSums | None:
-        """Return rows drawn at random, one from each run of ``stride``.
-
-        Cells that would keep few rows keep all of theirs. The draw is the same in
-        every call.
-        """
+        """Return rows that are drawn; the draw is the same in every call."""
+        draw = Draw(assembly, loss, target, counts, stride)
         rng = np.random.default_rng(0)
-        n_domains = int(max(kept.domains.max() for kept in self._kept)) + 1
-        n_cells = len(counts) // n_domains
-        small = counts < FEW_ROWS * stride
-        parts, domains = [], []
+        tables, ys, weights, domains = [], [], [], []
         self._progress.begin()
         for place, given in self._blocks(0, len(self._kept)):
             kept = self._kept[place]
-            rows = assembly.sums(given, kept, loss, target)
-            n = rows.design.n_rows
-            domain = np.repeat(kept.domains, np.diff(kept.bounds))
-            cell = domain
-            if isinstance(loss, ClassLoss) and kept.codes is not None:
-                cell = domain * n_cells + kept.codes
-            drawn = np.zeros(n, dtype=bool)
-            firsts = np.arange(0, n, stride)
-            ones = firsts + rng.integers(stride, size=len(firsts))
-            drawn[np.minimum(ones, n - 1)] = True
-            drawn[small[cell]] = True
-            chosen = np.flatnonzero(drawn)
-            stands_for = np.where(small[cell[chosen]], 1.0, float(stride))
-            weight = stands_for.astype(rows.design.dtype)
-            if rows.weight is not None:
-                weight *= rows.weight[chosen]
-            design = rows.design.sample(chosen)
-            parts.append((design.X, rows.y[chosen], weight))
-            domains.append(domain[chosen])
-            skip = design.skip
-        tables, ys, weights = zip(*parts, strict=True)
-        X = sp.vstack(tables, "csr") if sp.issparse(tables[0]) else np.vstack(tables)
+            rows = draw(given, kept, rng)
+            tables.append(rows.design.X)
+            ys.append(rows.y)
+            assert rows.weight is not None
+            weights.append(rows.weight)
+            domains.append(np.repeat(kept.domains, np.diff(rows.design.bounds)))
+            skip = rows.design.skip
+        n_domains = int(max(kept.domains.max() for kept in self._kept)) + 1
         order, bounds = group_rows(np.concatenate(domains), n_domains)
+        X = np.concatenate(tables)
         y, weight = np.concatenate(ys), np.concatenate(weights)
         if order is not None:
-            X, y, weight = X[order], y[order], weight[order]
-        design = Design(X, bounds, skip=skip, fit_intercept=assembly.fit_intercept)
+            y, weight = y[order], weight[order]
+        design = Design(
+            X, bounds, order=order, skip=skip, fit_intercept=assembly.fit_intercept
+        )
         return RowSums(design, loss, y, weight, Workers())
 
 
