@@ -9,7 +9,7 @@ from scipy.linalg import get_lapack_funcs
 
 from sktie._linalg import OVERFLOW, cholesky, rough_step
 from sktie._nesting import Level, Nesting
-from sktie._pooling import Pooled
+from sktie._pooled import Pooled
 from sktie._typing import Array, FloatArray, IntArray
 
 #: Relative residual, in the metric of the model, to which a system is solved.

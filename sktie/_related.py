@@ -11,7 +11,7 @@ import scipy.sparse as sp
 from sktie._graph import DomainGraph
 from sktie._linalg import Rule
 from sktie._nesting import Nesting, nest
-from sktie._pooling import sparse_solver
+from sktie._pooled import sparse_solver
 from sktie._tie import Graph, Structure, Tie
 from sktie._typing import Array, FloatArray, Matrix
 

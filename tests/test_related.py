@@ -9,7 +9,7 @@ from scipy.sparse.csgraph import connected_components
 from sktie._elimination import Elimination, invert
 from sktie._graph import DomainGraph
 from sktie._nesting import nest
-from sktie._pooling import Pooled
+from sktie._pooled import Pooled
 from sktie._related import Related, RelatedCoordinates
 from sktie._tie import Tie
 

@@ -20,7 +20,14 @@ from sktie import (
     TiedPoissonRegressor,
     TiedRidge,
 )
-from sktie.streams import RowStream, _files, _local, open_npy, open_parquet
+from sktie.streams import (
+    RowStream,
+    _files,
+    _local,
+    _parquet,
+    open_npy,
+    open_parquet,
+)
 from sktie.streams._files import ArrayStream
 from sktie.streams._local import StreamedParts
 
@@ -427,7 +434,7 @@ FEATURES = ["site", *(f"x{j}" for j in range(P))]
 @pytest.mark.parametrize("scratch", [False, True])
 def test_parquet_files(parquet, monkeypatch, step, scratch):
     path, table = parquet
-    monkeypatch.setattr(_files, "BLOCK_ROWS", step)
+    monkeypatch.setattr(_parquet, "BLOCK_ROWS", step)
     (path / "scratch").mkdir()
     rows = open_parquet(path, scratch=path / "scratch" if scratch else None)
     assert rows.shape == (N, 8)

@@ -6,6 +6,7 @@ What has `partial_fit`, such as `SharedConvClassifier`, learns by it from block 
 block, and `KMeansPrior` is fitted to blocks.
 """
 
-from sktie.streams._files import RowStream, open_npy, open_parquet
+from sktie.streams._files import RowStream, open_npy
+from sktie.streams._parquet import open_parquet
 
 __all__ = ["RowStream", "open_npy", "open_parquet"]
