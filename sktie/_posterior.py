@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sktie._linalg import in_parts, inverse_factors, loose_and_firm
+from sktie._linalg import EPS, in_parts, inverse_factors, loose_and_firm
 from sktie._typing import FloatArray, IntArray
 
 
@@ -130,6 +130,22 @@ class Posterior:
         """``R_t``: how far each member follows the mean, (n_members, n, n)."""
         taken, divisor = self._columns
         return np.asarray(taken * divisor)
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether rows and penalties determine all parameters.
+
+        A variance times the curvature in that one parameter is at most the condition
+        of the features: beyond 1 / `EPS` the rows say nothing.
+        """
+        try:
+            covariances = self.covariances
+        except np.linalg.LinAlgError:  # singular to the last digit
+            return False
+        inflation = np.einsum("tii->ti", covariances) * np.einsum(
+            "tii->ti", self.hessians
+        )
+        return bool((inflation >= 0).all() and inflation.max(initial=0.0) < 1e-2 / EPS)
 
     @cached_property
     def covariances(self) -> FloatArray:

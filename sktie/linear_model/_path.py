@@ -211,11 +211,7 @@ class Path:
     @staticmethod
     def _check_open(posterior: Posterior) -> None:
         """Check that rows and decay determine all coefficients."""
-        try:
-            found = posterior.covariances
-        except np.linalg.LinAlgError:
-            found = np.full((1, 1, 1), np.nan)
-        if not (np.einsum("tii->ti", found) >= 0).all():
+        if not posterior.is_sound:
             raise NoMinimum(
                 "the rows leave some coefficients open, and nothing decays them: "
                 "features are collinear or constant; use a finite C, or drop features"

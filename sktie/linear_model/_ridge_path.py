@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from sktie._linalg import EPS
 from sktie._moments import joined
 from sktie._parallel import Workers
 from sktie._posterior import Posterior
@@ -303,19 +302,8 @@ class RidgePath:
 
 
 def determined(posterior: Posterior) -> Posterior:
-    """Check that rows and penalties determine all coefficients.
-
-    A variance times the curvature in that one coefficient is at most the condition of
-    the features: beyond 1 / `EPS` the rows say nothing.
-    """
-    try:
-        inflation = np.einsum("tii->ti", posterior.covariances) * np.einsum(
-            "tii->ti", posterior.hessians
-        )
-        sound = bool((inflation >= 0).all() and inflation.max(initial=0.0) < 1e-2 / EPS)
-    except np.linalg.LinAlgError:  # singular to the last digit
-        sound = False
-    if not sound:
+    """Check that rows and penalties determine all coefficients."""
+    if not posterior.is_sound:
         raise NoMinimum(
             "the rows leave some coefficients open, and nothing decays them: features "
             "are collinear or constant; use a positive alpha, or drop features"
