@@ -32,6 +32,7 @@ def members(cls):
 def public_classes():
     """Return {full name: class}, for every module whose objects have pages."""
     modules = ["", ".datasets", ".exceptions", ".inspection", ".model_selection"]
+    modules.append(".streams")
     return {
         f"sktie{module}.{name}": thing
         for module in modules
