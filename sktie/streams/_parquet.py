@@ -12,7 +12,7 @@ from sktie.streams._files import BLOCK_ROWS, ArrayStream, RowStream, files_of
 
 #: A block, of which copies are made; and how many may be decoded at a time: each column
 #: that is being read holds a page or two.
-TABLE_BYTES = 1 << 24
+TABLE_BYTES = 1 << 23
 TABLE_LANES = 2
 
 

@@ -218,7 +218,7 @@ class Parts(ABC):
         No rows, in containers like those of the blocks; None where there are none.
     """
 
-    sample_bytes: float = 1 << 26
+    sample_bytes: float = 1 << 25
     empty: Given
 
     @abstractmethod
