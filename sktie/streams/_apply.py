@@ -23,7 +23,7 @@ from sktie.streams._dask import (
     is_dask,
     lengths_of,
 )
-from sktie.streams._files import RowStream, as_stream
+from sktie.streams._files import RowStream, along, as_stream, rows_beside
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -157,8 +157,10 @@ def _through_stream(
     rows: dict[str, Any],
     sampled: Sampled | None,
 ) -> Any:
+    rows = {name: rows_beside(X, own, name) for name, own in rows.items()}
+
     def blocks() -> Iterator[Any]:
-        columns = (values_along(X, values, name) for name, values in rows.items())
+        columns = (along(X, values) for values in rows.values())
         return zip(X.blocks(), *columns, strict=True)
 
     if sampled is None:
@@ -169,22 +171,6 @@ def _through_stream(
     sample = [sampled.draw(i, n_blocks, *block) for i, block in enumerate(blocks())]
     estimator = sampled.begin(deepcopy(estimator), sample)
     return sampled.end(_through_stream(estimator, step, X, rows, None), sample)
-
-
-def values_along(X: RowStream, values: Any, name: str) -> Iterator[Any]:
-    """Yield what goes with each block of a stream."""
-    if isinstance(values, RowStream):
-        yield from values.cut_as(X.sizes).blocks()
-        return
-    if values is not None and n_samples_of(values) != len(X):
-        raise ValueError(
-            f"X has {len(X)} rows, but {name} has {n_samples_of(values)}; expected one "
-            "for each row of X, in the same order."
-        )
-    start = 0
-    for size in X.sizes:
-        yield None if values is None else np.asarray(values)[start : start + size]
-        start += size
 
 
 def _through_dask(
@@ -255,7 +241,7 @@ def _of_stream(
 ) -> Array:
     """Return the results of all blocks in one array."""
     found = [like]
-    columns = [values_along(X, rows, name) for name, rows in beside_it.items()]
+    columns = [along(X, rows_beside(X, rows, name)) for name, rows in beside_it.items()]
     for block, *own in zip(X.blocks(), *columns, strict=True):
         rows = dict(zip(beside_it, own, strict=True))
         found.append(_like(method(estimator, block, **rows), like))

@@ -281,6 +281,34 @@ def files_of(path: Any, pattern: str) -> list[Path]:
     return found
 
 
+def rows_beside(X: RowStream, rows: Any, name: str) -> Any:
+    """Return what goes with the rows of a stream, cut alike or an array; None stays."""
+    if rows is None:
+        return None
+    if isinstance(rows, RowStream):
+        return rows.cut_as(X.sizes)
+    values = np.asarray(rows)
+    if values.shape[:1] != (len(X),):
+        raise ValueError(
+            f"X has {len(X)} rows, but {name} has the shape {values.shape}; expected "
+            "one for each row of X, in the same order."
+        )
+    return values
+
+
+def along(
+    X: RowStream, rows: Any, first: int = 0, last: int | None = None
+) -> Iterator[Any]:
+    """Yield what goes with some blocks of a stream; see `rows_beside`."""
+    if isinstance(rows, RowStream):
+        yield from rows.blocks(first, last)
+        return
+    place = sum(X.sizes[:first])
+    for size in X.sizes[first:last]:
+        yield None if rows is None else rows[place : place + size]
+        place += size
+
+
 def as_stream(X: Any) -> Any:
     """Return X, a stream where it is a memory map too large to be held."""
     if isinstance(X, np.memmap) and X.ndim == 2 and X.nbytes >= MAPPED_BYTES:

@@ -20,8 +20,8 @@ from sktie._loss import Loss
 from sktie._parallel import Workers
 from sktie._row_sums import RowSums
 from sktie._typing import IntArray, Matrix
-from sktie.streams._blocks import Assembly, Digest, Given, Kept, Reading, survey
-from sktie.streams._files import ArrayStream, RowStream
+from sktie.streams._blocks import NAMES, Assembly, Digest, Given, Kept, Reading, survey
+from sktie.streams._files import ArrayStream, RowStream, along, rows_beside
 from sktie.streams._parts import Draw, Parts, Work
 
 #: Bytes that the totals of all lanes may take.
@@ -116,11 +116,14 @@ class StreamedParts(Parts):
             raise ValueError(
                 f"X={stream!r} has no rows; expected at least one. Check the files."
             )
+        if given.weight is not None and np.ndim(given.weight) == 0:  # one for all rows
+            one = np.broadcast_to(np.asarray(given.weight), len(stream))
+            given = given._replace(weight=one)
         self._given = Given(
             stream,
             *(
-                self._beside(stream, rows, name)
-                for name, rows in zip(given._fields[1:], given[1:], strict=True)
+                rows_beside(stream, rows, name)
+                for name, rows in zip(NAMES[1:], given[1:], strict=True)
             ),
         )
         self.empty = Given(
@@ -130,38 +133,13 @@ class StreamedParts(Parts):
         self._spans = _spans(stream)
         self._progress = Progress(len(stream), verbose)
 
-    @staticmethod
-    def _beside(stream: RowStream, rows: Any, name: str) -> Any:
-        if rows is None:
-            return None
-        if isinstance(rows, RowStream):
-            return rows.cut_as(stream.sizes)
-        values = np.asarray(rows)
-        if name == "weight" and values.ndim == 0:  # one for all rows
-            return np.broadcast_to(values, len(stream))
-        if values.shape[:1] != (len(stream),):
-            what = name if name == "y" else f"sample_{name}"
-            raise ValueError(
-                f"X has {len(stream)} rows, but {what} has the shape {values.shape}; "
-                "expected one for each row of X, in the same order."
-            )
-        return values
-
     def _blocks(self, first: int, last: int) -> Iterator[tuple[int, Given]]:
         """Yield the numbers and the rows of some blocks."""
         sizes = self._given.X.sizes
-        start = sum(sizes[:first])
-
-        def along(rows: Any) -> Iterator[Any]:
-            if isinstance(rows, RowStream):
-                yield from rows.blocks(first, last)
-                return
-            place = start
-            for size in sizes[first:last]:
-                yield None if rows is None else rows[place : place + size]
-                place += size
-
-        parts = zip(*map(along, self._given), strict=True)
+        stream = self._given.X
+        parts = zip(
+            *(along(stream, rows, first, last) for rows in self._given), strict=True
+        )
         for place, part in enumerate(parts, first):
             yield place, Given(*part)
             self._progress.add(sizes[place])

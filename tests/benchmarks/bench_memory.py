@@ -95,9 +95,9 @@ def child(solver, facts):
     estimator.fit(*_data(rng, 2_000, facts))
     X, y = _data(rng, facts["n"], facts)
     CLEAR_REFS.write_text("5")  # resets the peak
-    before = _kilobytes("VmRSS")
+    before = kilobytes("VmRSS")
     estimator.fit(X, y)
-    return 1024 * (_kilobytes("VmHWM") - before)
+    return 1024 * (kilobytes("VmHWM") - before)
 
 
 def _estimator(solver, facts):
@@ -119,7 +119,7 @@ def _data(rng, n, facts):
     return X, y
 
 
-def _kilobytes(field):
+def kilobytes(field):
     for line in STATUS.read_text().splitlines():
         if line.startswith(field + ":"):
             return int(line.split()[1])

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 from _harness import Case, main
 from _results import goal, row, spread
+from bench_memory import CLEAR_REFS, kilobytes
 
 QUESTION = (
     "Seconds to fit rows in files, against the same rows in memory; and bytes of "
@@ -32,7 +33,6 @@ SMALL = 3 * GIB // 2
 LARGE = 10 * GIB
 FORMATS = ("npy", "memmap", "parquet", "parquet, scratch")
 MODELS = ("logistic", "lbfgs", "ridge", "poisson")
-STATUS, CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def cases(quick):
@@ -215,11 +215,11 @@ def child(folder, kind, model):
     small = np.random.default_rng(0).normal(size=(200, 3))
     TiedRidge().fit(small, small[:, 0])
     CLEAR_REFS.write_text("5")  # resets the peak
-    before = _kilobytes("VmRSS")
+    before = kilobytes("VmRSS")
     start = time.perf_counter()
     estimator.fit(X, y)
     seconds = time.perf_counter() - start
-    return seconds, 1024 * (_kilobytes("VmHWM") - before)
+    return seconds, 1024 * (kilobytes("VmHWM") - before)
 
 
 def _one_map(folder):
@@ -237,13 +237,6 @@ def _one_map(folder):
                 start += len(block)
         whole.flush()
     return np.load(path, mmap_mode="r")
-
-
-def _kilobytes(field):
-    for line in STATUS.read_text().splitlines():
-        if line.startswith(field + ":"):
-            return int(line.split()[1])
-    raise RuntimeError(f"no {field} in {STATUS}")
 
 
 if __name__ == "__main__":
